@@ -1,0 +1,20 @@
+//! The ABI between the kernel programs and the agent: records, map values, globals.
+//!
+//! Everything here is `repr(C)` without padding (derived, so the compiler proves it) and in the byte order of the
+//! machine: producer and consumer always run on the same host. No type here leaves the agent; what is written to disk
+//! or sent over a network has types of its own.
+#![no_std]
+
+mod globals;
+mod maps;
+mod records;
+
+pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK};
+pub use maps::{
+    CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, CGROUP_KIND_PENDING, Cgroup, Container, Entered,
+    Socket,
+};
+pub use records::{
+    ARGV_LEN, COMM_LEN, CgroupEvent, CgroupMkdir, Counters, Exec, Exit, FILENAME_LEN, FLAG_ENTERED, FLAG_GROUP,
+    FLAG_INIT, FLAG_TRUNCATED, Header, Hook, MarkVictim, PATH_LEN, SignalDeliver, SignalGenerate,
+};

@@ -1,0 +1,251 @@
+//! What the programs write into the ring buffer: one record a kernel event, each starting with a [`Header`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Length of a task's `comm` (`TASK_COMM_LEN` in include/linux/sched.h), with its NUL.
+pub const COMM_LEN: usize = 16;
+/// Bytes kept of the path a process was executed by; the rest is cut.
+pub const FILENAME_LEN: usize = 64;
+/// Bytes kept of a process's argument vector; [`Exec::argv_len`] tells its full length.
+pub const ARGV_LEN: usize = 512;
+/// Bytes kept of a cgroup's path, with its NUL; [`FLAG_TRUNCATED`] tells when it was longer.
+pub const PATH_LEN: usize = 512;
+
+/// The process entered the container from outside: its parent does not belong to the container.
+pub const FLAG_ENTERED: u32 = 1 << 0;
+/// The process is the container's init.
+pub const FLAG_INIT: u32 = 1 << 1;
+/// The signal was sent to the whole process, not to one thread.
+pub const FLAG_GROUP: u32 = 1 << 2;
+/// A path did not fit into its record.
+pub const FLAG_TRUNCATED: u32 = 1 << 3;
+
+/// The kernel hooks, by the names of their tracepoints. The numbers index the drop counters and stand in
+/// [`Header::hook`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Hook {
+    /// `sched_process_exec`
+    SchedProcessExec = 0,
+    /// `sched_process_fork`
+    SchedProcessFork = 1,
+    /// `sched_process_exit`
+    SchedProcessExit = 2,
+    /// `signal_generate`
+    SignalGenerate = 3,
+    /// `signal_deliver`
+    SignalDeliver = 4,
+    /// `mark_victim` (of the OOM killer)
+    MarkVictim = 5,
+    /// `inet_sock_set_state`
+    InetSockSetState = 6,
+    /// `cgroup_mkdir`
+    CgroupMkdir = 7,
+    /// `cgroup_rmdir`
+    CgroupRmdir = 8,
+    /// `cgroup_notify_populated`
+    CgroupNotifyPopulated = 9,
+}
+
+impl Hook {
+    /// Every hook, in the order of its number.
+    pub const ALL: [Hook; 10] = [
+        Hook::SchedProcessExec,
+        Hook::SchedProcessFork,
+        Hook::SchedProcessExit,
+        Hook::SignalGenerate,
+        Hook::SignalDeliver,
+        Hook::MarkVictim,
+        Hook::InetSockSetState,
+        Hook::CgroupMkdir,
+        Hook::CgroupRmdir,
+        Hook::CgroupNotifyPopulated,
+    ];
+
+    /// The tracepoint's name, which is also the program's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Hook::SchedProcessExec => "sched_process_exec",
+            Hook::SchedProcessFork => "sched_process_fork",
+            Hook::SchedProcessExit => "sched_process_exit",
+            Hook::SignalGenerate => "signal_generate",
+            Hook::SignalDeliver => "signal_deliver",
+            Hook::MarkVictim => "mark_victim",
+            Hook::InetSockSetState => "inet_sock_set_state",
+            Hook::CgroupMkdir => "cgroup_mkdir",
+            Hook::CgroupRmdir => "cgroup_rmdir",
+            Hook::CgroupNotifyPopulated => "cgroup_notify_populated",
+        }
+    }
+}
+
+/// Counters of one container, as they stood when the record was written. All but the `open` ones only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Counters {
+    /// Inbound connections now in ESTABLISHED or CLOSE_WAIT.
+    pub inbound_open: u64,
+    /// Outbound connections now in ESTABLISHED or CLOSE_WAIT.
+    pub outbound_open: u64,
+    /// Inbound connections established since the container is tracked.
+    pub inbound_total: u64,
+    /// Outbound connections established since the container is tracked.
+    pub outbound_total: u64,
+    /// Boot time in nanoseconds of the last inbound connection; 0 before the first.
+    pub last_inbound_at: u64,
+    /// Inbound connections established after the stop signal.
+    pub late: u64,
+    /// Stop signals that the init passed on to other processes of its container.
+    pub forwarded: u64,
+    /// Records of this container that did not fit into the ring buffer, and connections that did not fit into the
+    /// socket map.
+    pub lost: u64,
+}
+
+/// The start of every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// Boot time in nanoseconds (`bpf_ktime_get_boot_ns`).
+    pub at: u64,
+    /// The container's cgroup id: of the process's cgroup, or of the container's one above it. In cgroup records, the
+    /// cgroup that the record is about.
+    pub cgroup: u64,
+    /// A [`Hook`] by number.
+    pub hook: u32,
+    /// `FLAG_…`
+    pub flags: u32,
+    /// The container's counters now.
+    pub counters: Counters,
+}
+
+/// A process that entered a container, or a container's init, has executed a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Exec {
+    /// Flags: [`FLAG_ENTERED`], [`FLAG_INIT`].
+    pub header: Header,
+    /// Process id in the host's pid namespace.
+    pub pid: u32,
+    /// Its parent's process id in the host's pid namespace.
+    pub parent_pid: u32,
+    /// Process id in its own pid namespace.
+    pub ns_pid: u32,
+    /// Full length of the argument vector in bytes, with every NUL; may exceed [`ARGV_LEN`].
+    pub argv_len: u32,
+    /// The program's `comm`, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+    /// The path it was executed by, NUL-padded, cut.
+    pub filename: [u8; FILENAME_LEN],
+    /// The start of the argument vector: NUL-terminated strings one after another. Bytes past `argv_len` are 0.
+    pub argv: [u8; ARGV_LEN],
+}
+
+/// A process that entered a container, or a container's init, has died: the last thread of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Exit {
+    /// Flags: [`FLAG_ENTERED`], [`FLAG_INIT`].
+    pub header: Header,
+    /// Process id in the host's pid namespace.
+    pub pid: u32,
+    /// Wait status: exit code in bits 8 to 15, or the signal that killed it in bits 0 to 6 (bit 7: core dumped).
+    pub status: u32,
+    /// CPU time in nanoseconds of the process and, if it entered the container, of its descendants that have exited.
+    pub cpu_ns: u64,
+    /// Processes of its tree that were ever started, itself included; 1 for an init, whose tree is not followed.
+    pub processes: u64,
+    /// The process's `comm`, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// A signal was sent to a container's init, or SIGKILL to any process of a container, from outside the container or
+/// by the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SignalGenerate {
+    /// Flags: [`FLAG_INIT`] when the target is the init, [`FLAG_GROUP`].
+    pub header: Header,
+    /// The target's process id in the host's pid namespace.
+    pub pid: u32,
+    /// The sender's process id in the host's pid namespace. Whoever runs, if the kernel sent it.
+    pub sender_pid: u32,
+    /// The container that the sender belongs to, as a cgroup id; 0 when it belongs to none.
+    pub sender_cgroup: u64,
+    /// Signal number.
+    pub signal: u32,
+    /// `si_code`: 0 `SI_USER`, 128 `SI_KERNEL`, negative for tkill and queued signals.
+    pub code: i32,
+    /// What became of it (`TRACE_SIGNAL_…` in include/trace/events/signal.h): 0 delivered, 1 ignored, 2 already
+    /// pending, 3 overflow, 4 information lost.
+    pub result: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// The target's `comm`, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+    /// The sender's `comm`, NUL-padded.
+    pub sender_comm: [u8; COMM_LEN],
+}
+
+/// A container's init takes a signal that came from outside, after the stop signal was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SignalDeliver {
+    /// Flags: [`FLAG_INIT`].
+    pub header: Header,
+    /// The receiver's process id in the host's pid namespace.
+    pub pid: u32,
+    /// Signal number.
+    pub signal: u32,
+    /// `sa_handler`: 0 `SIG_DFL`, 1 `SIG_IGN`, else a handler's address.
+    pub handler: u64,
+}
+
+/// The OOM killer has chosen a process of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MarkVictim {
+    /// Flags: [`FLAG_INIT`].
+    pub header: Header,
+    /// The victim's process id in the host's pid namespace.
+    pub pid: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// A cgroup was made below one that is tracked, or one whose name looks like the root of all pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CgroupMkdir {
+    /// Flags: [`FLAG_TRUNCATED`]. Its cgroup is the new one.
+    pub header: Header,
+    /// The parent's cgroup id.
+    pub parent: u64,
+    /// Path from the hierarchy's root, NUL-terminated.
+    pub path: [u8; PATH_LEN],
+}
+
+/// A tracked cgroup was removed (`cgroup_rmdir`), or lost its last or got its first process
+/// (`cgroup_notify_populated`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CgroupEvent {
+    /// No flags. Its cgroup is the one the event is about.
+    pub header: Header,
+    /// 1 when the cgroup or one below it has processes. Always 0 when removed.
+    pub populated: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Counters>() == 64);
+    assert!(size_of::<Header>() == 88);
+    assert!(size_of::<Exec>() == 88 + 16 + COMM_LEN + FILENAME_LEN + ARGV_LEN);
+    assert!(size_of::<Exit>() == 88 + 24 + COMM_LEN);
+    assert!(size_of::<SignalGenerate>() == 88 + 32 + 2 * COMM_LEN);
+    assert!(size_of::<SignalDeliver>() == 88 + 16);
+    assert!(size_of::<MarkVictim>() == 88 + 8);
+    assert!(size_of::<CgroupMkdir>() == 88 + 8 + PATH_LEN);
+    assert!(size_of::<CgroupEvent>() == 88 + 8);
+};

@@ -1,0 +1,13 @@
+//! gracetrace shows how Kubernetes pods die. The crate map is in ARCHITECTURE.md.
+
+pub mod model;
+pub mod correlator;
+pub mod identity;
+pub mod probe;
+pub mod recording;
+pub mod report;
+pub mod metrics;
+pub mod http;
+pub mod clock;
+pub mod pipeline;
+pub mod cli;

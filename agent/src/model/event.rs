@@ -1,0 +1,307 @@
+//! What the kernel saw, decoded.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{BootTime, CgroupId, Pid, Signal};
+
+/// One kernel event about one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: BootTime,
+    /// The container's cgroup; for cgroup events the cgroup itself.
+    pub cgroup: CgroupId,
+    /// The container's counters at that moment.
+    pub counters: Counters,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A process that entered the container from outside, or its init, has executed a program.
+    Exec(Exec),
+    /// Such a process has died.
+    Exit(Exit),
+    /// A signal was sent to the container's init, or SIGKILL to any of its processes.
+    SignalSent(SignalSent),
+    /// The init took a signal.
+    SignalDelivered(SignalDelivered),
+    /// The OOM killer has chosen a process of the container.
+    OomVictim {
+        /// The victim.
+        pid: Pid,
+        /// Whether it is the container's init.
+        init: bool,
+    },
+    /// A cgroup was made.
+    CgroupCreated {
+        /// The cgroup above it.
+        parent: CgroupId,
+        /// Its path from the root of the hierarchy; may be cut, and then is not good for anything but a message.
+        path: String,
+        /// Whether the path was cut.
+        truncated: bool,
+    },
+    /// The cgroup got its first process, or one below it did.
+    CgroupPopulated,
+    /// The cgroup lost its last process.
+    CgroupEmpty,
+    /// The cgroup was removed.
+    CgroupRemoved,
+    /// Records of the container were lost; [`Counters::lost`] says how many so far.
+    Lost,
+}
+
+/// A process has executed a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The process.
+    pub pid: Pid,
+    /// Its parent at that moment: the runtime, or whatever adopted it.
+    pub parent: Pid,
+    /// Whether it is the container's init.
+    pub init: bool,
+    /// Whether its parent is outside the container.
+    pub entered: bool,
+    /// The program's short name.
+    pub comm: Comm,
+    /// The path it was executed by, cut to 64 bytes.
+    pub filename: String,
+    /// Its arguments.
+    pub argv: Argv,
+}
+
+/// A process has died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The process.
+    pub pid: Pid,
+    /// How it ended.
+    pub status: WaitStatus,
+    /// Whether it is the container's init.
+    pub init: bool,
+    /// Whether its parent is outside the container.
+    pub entered: bool,
+    /// The program's short name.
+    pub comm: Comm,
+    /// CPU time of the process and, if it entered the container, of its descendants that have exited.
+    pub cpu: Duration,
+    /// Processes ever started in its tree, itself included.
+    pub processes: u64,
+}
+
+/// A signal was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalSent {
+    /// To whom.
+    pub pid: Pid,
+    /// Whether that is the container's init.
+    pub init: bool,
+    /// The target's short name.
+    pub comm: Comm,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`: 0 by a process, 128 by the kernel.
+    pub code: i32,
+    /// Whether the target ignored it at once: result 1 of the tracepoint.
+    pub ignored: bool,
+    /// By whom; meaningless when the kernel sent it.
+    pub sender: Pid,
+    /// The sender's short name.
+    pub sender_comm: Comm,
+    /// The container the sender belongs to, if any.
+    pub sender_cgroup: Option<CgroupId>,
+}
+
+impl SignalSent {
+    /// `SI_KERNEL` (include/uapi/asm-generic/siginfo.h).
+    const SI_KERNEL: i32 = 128;
+
+    /// Whether the kernel itself sent it: the OOM killer, or a dying init of a pid namespace.
+    pub fn from_kernel(&self) -> bool {
+        self.code == Self::SI_KERNEL
+    }
+}
+
+/// The init took a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalDelivered {
+    /// Who.
+    pub pid: Pid,
+    /// Which signal.
+    pub signal: Signal,
+    /// `sa_handler`: 0 `SIG_DFL`, 1 `SIG_IGN`, else a handler.
+    pub handler: u64,
+}
+
+/// Counters of one container at one moment. All but the `open` ones only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Inbound connections in ESTABLISHED or CLOSE_WAIT.
+    pub inbound_open: u64,
+    /// Outbound connections in ESTABLISHED or CLOSE_WAIT.
+    pub outbound_open: u64,
+    /// Inbound connections established since the container is tracked.
+    pub inbound_total: u64,
+    /// Outbound connections established since the container is tracked.
+    pub outbound_total: u64,
+    /// When the last inbound connection was established.
+    pub last_inbound: Option<BootTime>,
+    /// Inbound connections established after the stop signal.
+    pub late: u64,
+    /// Stop signals that the init passed on to other processes of the container.
+    pub forwarded: u64,
+    /// Records of the container that were lost.
+    pub lost: u64,
+}
+
+/// How a process ended, as wait(2) tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitStatus(pub u32);
+
+impl WaitStatus {
+    /// The exit code, 0 to 255, if it left by itself.
+    pub fn code(self) -> Option<u8> {
+        (self.0 & 0x7f == 0).then_some((self.0 >> 8 & 0xff) as u8)
+    }
+
+    /// The signal that killed it, if one did.
+    pub fn signal(self) -> Option<Signal> {
+        let signal = (self.0 & 0x7f) as u8;
+        (signal != 0).then_some(Signal(signal))
+    }
+
+    /// The exit code as a container runtime reports it: 128 and the signal when killed.
+    pub fn reported(self) -> u8 {
+        match self.signal() {
+            Some(signal) => signal.0 | 0x80,
+            None => (self.0 >> 8 & 0xff) as u8,
+        }
+    }
+}
+
+/// A task's `comm`: at most 15 bytes, NUL-padded, any bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// The bytes before the first NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        &self.0[..end]
+    }
+
+    /// Takes the first 15 bytes.
+    pub fn new(bytes: &[u8]) -> Comm {
+        let mut comm = [0; 16];
+        let len = bytes.len().min(15);
+        comm[..len].copy_from_slice(&bytes[..len]);
+        Comm(comm)
+    }
+}
+
+impl fmt::Display for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&String::from_utf8_lossy(self.as_bytes()), f)
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&String::from_utf8_lossy(self.as_bytes()), f)
+    }
+}
+
+/// An argument vector as the kernel holds it: NUL-terminated strings one after another, maybe cut.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Argv {
+    bytes: Box<[u8]>,
+    full_len: u32,
+}
+
+impl Argv {
+    /// Takes the first bytes of a vector that is `full_len` bytes long.
+    pub fn new(bytes: impl Into<Box<[u8]>>, full_len: u32) -> Argv {
+        Argv { bytes: bytes.into(), full_len }
+    }
+
+    /// The bytes there are.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The full length in bytes, with every NUL.
+    pub fn full_len(&self) -> u32 {
+        self.full_len
+    }
+
+    /// Whether this is the vector of `command`, as far as it was kept: equal length, and equal up to the cut.
+    pub fn is(&self, command: &[String]) -> bool {
+        let len: usize = command.iter().map(|word| word.len() + 1).sum();
+        if command.is_empty() || u32::try_from(len) != Ok(self.full_len) || self.bytes.len() > len {
+            return false;
+        }
+        let wanted = command.iter().flat_map(|word| word.bytes().chain([0]));
+        self.bytes.iter().copied().eq(wanted.take(self.bytes.len()))
+    }
+
+    /// The arguments, what is not UTF-8 replaced, the last one maybe cut.
+    pub fn words(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+        let bytes = self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes);
+        bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy)
+    }
+}
+
+impl fmt::Debug for Argv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.words()).finish()?;
+        if self.full_len as usize > self.bytes.len() { write!(f, "…{}", self.full_len) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn wait_status() {
+        assert_eq!(WaitStatus(0x700).code(), Some(7));
+        assert_eq!(WaitStatus(0x700).signal(), None);
+        assert_eq!(WaitStatus(9).signal(), Some(Signal::KILL));
+        assert_eq!(WaitStatus(9).code(), None);
+        assert_eq!(WaitStatus(0x8b).signal(), Some(Signal(11)), "the core bit is not the signal");
+        assert_eq!(WaitStatus(9).reported(), 137);
+    }
+
+    #[test]
+    fn argv_matches_whole_words_only() {
+        let argv = Argv::new(*b"sleep\x003\x00", 8);
+        assert!(argv.is(&command(&["sleep", "3"])));
+        assert!(!argv.is(&command(&["sleep", "30"])));
+        assert!(!argv.is(&command(&["sleep"])));
+        assert!(!argv.is(&command(&["sleep\x003"])) || command(&["sleep\x003"]).concat().contains('\0'));
+        assert!(!Argv::default().is(&[]));
+    }
+
+    #[test]
+    fn a_cut_argv_matches_by_its_start_and_length() {
+        let long = "x".repeat(600);
+        let argv = Argv::new([b"sh\0-c\0".as_slice(), &[b'x'; 506]].concat(), 607);
+        assert!(argv.is(&command(&["sh", "-c", &long])));
+        assert!(!argv.is(&command(&["sh", "-c", &long[1..]])), "another length");
+        assert!(!argv.is(&command(&["sh", "-e", &long])), "another start");
+    }
+
+    #[test]
+    fn words_of_odd_bytes() {
+        assert_eq!(Argv::new(*b"a\xff\0\0b", 5).words().collect::<Vec<_>>(), ["a\u{fffd}", "", "b"]);
+        assert_eq!(Argv::default().words().count(), 1);
+    }
+}

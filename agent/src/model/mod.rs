@@ -1,0 +1,22 @@
+//! Pure values that everything else speaks in: ids, times, what the kernel saw, what a pod is, and the timeline of a
+//! termination. No IO, no clock, no serialization.
+#![forbid(unsafe_code)]
+
+mod id;
+mod time;
+mod signal;
+mod event;
+mod pod;
+mod timeline;
+mod finding;
+
+pub use event::{Argv, Comm, Counters, Event, Exec, Exit, Kind, SignalDelivered, SignalSent, WaitStatus};
+pub use finding::{Finding, FindingId};
+pub use id::{CgroupId, ContainerId, Pid, PodUid, TerminationId};
+pub use pod::{ContainerIdentity, ContainerSpec, Pod, PreStop, Role, Workload};
+pub use signal::Signal;
+pub use time::{BootTime, WallClock, WallTime};
+pub use timeline::{
+    Connections, ContainerTimeline, Directions, Disposition, ExitTimeline, Handler, HookResult, HookTimeline, Outcome,
+    Phase, Reason, StopSignal, Timeline,
+};
