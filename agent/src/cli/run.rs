@@ -1,0 +1,151 @@
+//! `gracetrace run`: the agent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::correlator::Config;
+use crate::http::{self, Health};
+use crate::identity::{cgroupfs, pods_file};
+use crate::line_writer::LineWriter;
+use crate::metrics::Metrics;
+use crate::pipeline::{Live, Pipeline, Scans};
+use crate::probe::{self, Hook, Probe};
+use crate::recording::Recorder;
+use crate::store::SharedStore;
+use crate::{clock, logging};
+
+/// Watch the pods of this node; one line of JSON per termination on standard output.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Run {
+    /// Address of the page, the API and the metrics
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464", env = "GRACETRACE_LISTEN")]
+    listen: SocketAddr,
+    /// The node's pods as a Kubernetes PodList in JSON, watched for changes
+    #[arg(long, value_name = "FILE", env = "GRACETRACE_PODS")]
+    pods: Option<PathBuf>,
+    /// Where pods are looked for [default: the root of the cgroup v2 hierarchy]
+    #[arg(long, value_name = "DIR", env = "GRACETRACE_CGROUP_ROOT")]
+    cgroup_root: Option<PathBuf>,
+    /// Keep every input in this file, for `gracetrace replay`
+    #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
+    record: Option<PathBuf>,
+    /// Size of the kernel's ring buffer in bytes; a power of two and a multiple of the page size
+    #[arg(long, value_name = "BYTES", default_value_t = probe::Options::RING_BYTES, env = "GRACETRACE_RING_BYTES")]
+    ring_bytes: u32,
+    /// Leave out a kernel hook, by its tracepoint's name; may be repeated
+    #[arg(long, value_name = "HOOK", value_parser = hook, env = "GRACETRACE_DISABLE_HOOK", value_delimiter = ',')]
+    disable_hook: Vec<Hook>,
+    /// Measure what the kernel programs cost; costs some nanoseconds a run itself
+    #[arg(long, env = "GRACETRACE_KERNEL_STATS")]
+    kernel_stats: bool,
+    /// Show the kernel programs' own debug messages in the log
+    #[arg(long, env = "GRACETRACE_DEBUG_PROBES")]
+    debug_probes: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gracetrace run
+  gracetrace run --pods /var/lib/gracetrace/pods.json --record /var/tmp/incident.gz
+  curl -s http://127.0.0.1:9464/api/v1/terminations | jq
+  RUST_LOG=gracetrace=debug gracetrace run
+
+It needs Linux 5.8 or later with BTF, and root (or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE).";
+
+fn hook(name: &str) -> Result<Hook, String> {
+    Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
+        let known: Vec<_> = Hook::ALL.into_iter().map(Hook::name).collect();
+        format!("not a hook; hooks are {}", known.join(", "))
+    })
+}
+
+impl Run {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        logging::init();
+        // One thread is enough for a node and keeps memory small; what may block has threads of its own.
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(4)
+            .build()
+            .context("cannot start the runtime")?
+            .block_on(self.serve())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        // Everything that can be wrong with the command line first, the kernel last.
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!("cannot listen on {}; choose another address with --listen", self.listen)
+        })?;
+        let address = listener.local_addr().context("cannot tell the address it listens on")?;
+        let cgroup_root = cgroupfs::root(self.cgroup_root.as_deref())?;
+        let (sender, updates) = mpsc::channel(64);
+        let pods = self.pods.as_deref().map(pods_file::PodsFile::open).transpose()?;
+        let recorder = self.record.as_deref().map(Recorder::create).transpose()?;
+        let options = probe::Options {
+            ring_bytes: self.ring_bytes,
+            disable: self.disable_hook,
+            stats: self.kernel_stats,
+            debug: self.debug_probes,
+        };
+        let probe = Probe::load(&options)?;
+        let metrics = Metrics::new();
+        for status in probe.hooks() {
+            metrics.agent.set_hook(status.hook, status.attached.is_ok());
+            if let Err(cause) = &status.attached {
+                tracing::warn!("without the hook {}: {cause}", status.hook.name());
+            }
+        }
+        let store = SharedStore::default();
+        let health = Arc::new(Health::new(clock::boot_now));
+        if let Some(pods) = pods {
+            tokio::spawn(pods.watch(sender, Arc::clone(&metrics.agent)));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(http::serve(
+            listener,
+            http::State { store: store.clone(), metrics: metrics.clone(), health: Arc::clone(&health), now: clock::boot_now },
+            stopped,
+        ));
+        tracing::info!("gracetrace {} on http://{address}/", env!("CARGO_PKG_VERSION"));
+        let live = Live {
+            pipeline: Pipeline::new(Config::default(), store, Arc::clone(&metrics.terminations)),
+            probe,
+            updates,
+            cgroup_root,
+            recorder,
+            lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
+            metrics: metrics.agent,
+            health,
+            scans: Scans::default(),
+        };
+        let result = live.run(asked_to_stop()?).await;
+        // The server finishes what it has begun.
+        let _ = stop.send(true);
+        let _ = server.await;
+        Ok(result?)
+    }
+}
+
+/// Ready when SIGTERM or SIGINT comes. A second one ends the agent at once, as if it had no handler.
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping");
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(1);
+        });
+    })
+}

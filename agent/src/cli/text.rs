@@ -1,0 +1,93 @@
+//! A termination as text for people.
+
+use std::fmt::{self, Formatter};
+
+use crate::report::{Container, Termination, Time};
+
+/// Shows a termination: a head line, what happened to each container in the order of time, what was found.
+pub(super) struct Text<'a>(pub(super) &'a Termination);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let of = self.0;
+        let name = match (&of.namespace, &of.pod) {
+            (Some(namespace), Some(pod)) => format!("{namespace}/{pod}"),
+            _ => format!("pod {}", of.uid),
+        };
+        write!(f, "{name}  {}  {}", of.outcome.as_deref().unwrap_or(&of.phase), of.reason)?;
+        match (of.grace_used_seconds, of.grace_period_seconds, of.utilization) {
+            (Some(used), Some(grace), Some(utilization)) => {
+                write!(f, "  {used:.3} s of {grace} s grace ({:.0} %)", utilization * 100.0)?;
+            }
+            (Some(used), _, _) => write!(f, "  {used:.3} s")?,
+            _ => {}
+        }
+        writeln!(f, "\n  {}  {}", of.start, of.id)?;
+        for container in &of.containers {
+            write_container(f, container, of.start)?;
+        }
+        for finding in &of.findings {
+            let container = finding.container.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+            writeln!(f, "  ! {}{container}: {}\n    {}", finding.id, Escaped(&finding.message), Escaped(&finding.advice))?;
+        }
+        writeln!(f)
+    }
+}
+
+fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::Result {
+    let name = of.name.as_deref().unwrap_or_else(|| of.id.get(..12).unwrap_or(&of.id));
+    let mut lines: Vec<(Time, String)> = Vec::new();
+    if let Some(hook) = &of.hook {
+        lines.push((hook.start, format!("preStop hook ({}) starts", hook.handler)));
+        if let (Some(end), Some(result)) = (hook.end, &hook.result) {
+            let mut text = format!("preStop hook ends: {result}");
+            if let Some(code) = hook.exit_code {
+                text += &format!(", exit code {code}");
+            }
+            if let (Some(processes), Some(cpu)) = (hook.processes, hook.cpu_seconds) {
+                text += &format!(", {processes} processes, {cpu:.3} s of CPU");
+            }
+            lines.push((end, text));
+        }
+    }
+    if let Some(stop) = &of.stop_signal {
+        let disposition = stop.disposition.as_deref().map(|word| format!(", {word}")).unwrap_or_default();
+        lines.push((stop.at, format!("{}{disposition}", stop.name)));
+    }
+    if let Some(at) = of.killed_at {
+        lines.push((at, "SIGKILL".to_owned()));
+    }
+    if let Some(exit) = &of.exit {
+        let how = match (&exit.signal, exit.code) {
+            (Some(signal), _) => format!("killed by {signal}"),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => "end unknown".to_owned(),
+        };
+        let oom = if exit.oom { ", out of memory" } else { "" };
+        let cut = match &of.connections.zombie {
+            Some(zombie) if zombie.inbound + zombie.outbound > 0 => {
+                format!(", {} inbound and {} outbound connections open", zombie.inbound, zombie.outbound)
+            }
+            _ => String::new(),
+        };
+        lines.push((exit.at, format!("{how}{oom}{cut}")));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    for (at, text) in lines {
+        let after = (at.0.0 - start.0.0) as f64 / 1e9;
+        writeln!(f, "  {after:>+9.3} s  {}  {}", Escaped(name), Escaped(&text))?;
+    }
+    Ok(())
+}
+
+/// Text that may hold anything, without what a terminal would take as a command.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { fmt::Write::write_char(f, char)? }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The only wiring: one loop over one closed enum of inputs. Same inputs, same output, to the byte.
+
+mod live;
+
+pub use live::{LiveError, Live, LiveOptions};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::correlator::{Config, Correlator, Output};
+use crate::identity::{Change, Index};
+use crate::input::Input;
+use crate::metrics::Terminations;
+use crate::model::{BootTime, Timeline};
+use crate::store::SharedStore;
+
+/// Index, correlator and what they feed. Pure but for the store and the metrics, which others read.
+pub struct Pipeline {
+    index: Index,
+    correlator: Correlator,
+    store: SharedStore,
+    metrics: Arc<Terminations>,
+    now: BootTime,
+    actions: VecDeque<Action>,
+}
+
+/// What the pipeline wants done outside.
+#[derive(Debug)]
+pub enum Action {
+    /// Something for the source of kernel events or of cgroups.
+    Index(Change),
+    /// A termination is over: write it out.
+    Report(Box<Timeline>),
+}
+
+impl Pipeline {
+    /// Feeds `store` and `metrics`.
+    pub fn new(config: Config, store: SharedStore, metrics: Arc<Terminations>) -> Pipeline {
+        Pipeline {
+            index: Index::new(),
+            correlator: Correlator::new(config),
+            store,
+            metrics,
+            now: BootTime::default(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: &Input) {
+        match input {
+            Input::Kernel(event) => {
+                self.now = self.now.max(event.at);
+                // The index first: an event may be the one that makes its container known.
+                self.index.handle_event(event);
+                self.settle_index();
+                self.correlator.handle_event(event);
+            }
+            Input::Identity(update) => self.index.handle_update(update),
+            Input::Tick { now, wall_offset_ns } => {
+                self.now = self.now.max(*now);
+                self.correlator.handle_tick(*now, *wall_offset_ns);
+            }
+        }
+        loop {
+            self.settle_index();
+            if !self.settle_correlator() {
+                break;
+            }
+        }
+        if let Input::Tick { .. } = input {
+            self.metrics.set_in_progress(self.correlator.in_progress(), self.now);
+        }
+    }
+
+    /// When the next tick must come at the latest.
+    pub fn poll_timeout(&self) -> Option<BootTime> {
+        self.correlator.poll_timeout()
+    }
+
+    /// The next thing to do outside.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The latest time seen.
+    pub fn now(&self) -> BootTime {
+        self.now
+    }
+
+    /// The correlator, for its numbers about itself.
+    pub fn correlator(&self) -> &Correlator {
+        &self.correlator
+    }
+
+    fn settle_index(&mut self) {
+        while let Some(change) = self.index.poll_change() {
+            match change {
+                Change::Container(identity) => self.correlator.handle_container(identity),
+                change => self.actions.push_back(Action::Index(change)),
+            }
+        }
+    }
+
+    /// Whether there was anything.
+    fn settle_correlator(&mut self) -> bool {
+        let mut any = false;
+        while let Some(output) = self.correlator.poll_output() {
+            any = true;
+            match output {
+                Output::Changed(timeline) => self.store.upsert(timeline),
+                Output::Finished(timeline) => {
+                    self.metrics.observe_finished(&timeline);
+                    self.store.upsert(timeline.clone());
+                    self.actions.push_back(Action::Report(Box::new(timeline)));
+                }
+                Output::Forgotten(cgroup) => self.index.handle_finished(cgroup),
+            }
+        }
+        any
+    }
+}

@@ -1,0 +1,68 @@
+//! Writing a recording.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::line::{FORMAT, Header, Line};
+use super::reader::RecordingError;
+use crate::input::Input;
+use crate::line_writer::LineWriter;
+
+/// Writes inputs to a file, from a thread of its own.
+#[derive(Debug)]
+pub struct Recorder {
+    path: PathBuf,
+    lines: LineWriter,
+    /// Inputs that could not be queued since the last one that could.
+    missing: u64,
+}
+
+impl Recorder {
+    /// Makes the file, or empties the one that is there.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn create(path: &Path) -> Result<Recorder, RecordingError> {
+        let create = |source| RecordingError::Create { path: path.to_owned(), source };
+        let file = File::create(path).map_err(create)?;
+        let lines =
+            LineWriter::spawn("the recording", GzEncoder::new(file, Compression::default())).map_err(create)?;
+        let header = Header { gracetrace_recording: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let recorder = Recorder { path: path.to_owned(), lines, missing: 0 };
+        recorder.lines.send(encode(&header));
+        Ok(recorder)
+    }
+
+    /// Queues one input.
+    pub fn record(&mut self, input: &Input) {
+        if self.missing > 0 {
+            if !self.lines.send(encode(&Line::Gap(self.missing))) {
+                self.missing += 1;
+                return;
+            }
+            self.missing = 0;
+        }
+        if !self.lines.send(encode(&Line::from(input))) {
+            self.missing += 1;
+        }
+    }
+
+    /// Writes what is queued and closes the file.
+    pub fn finish(self) {
+        let lost = self.lines.lost();
+        if lost > 0 {
+            tracing::warn!("the recording {} lacks {lost} lines: the disk was too slow", self.path.display());
+        }
+        self.lines.finish();
+    }
+}
+
+fn encode(line: &impl serde::Serialize) -> Vec<u8> {
+    // These types have string keys and no fallible parts, so this cannot fail; an empty line is skipped by the reader.
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
