@@ -1,0 +1,129 @@
+//! Installs packages on Debian, and only what is missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::rustc::is_new_enough;
+use crate::command;
+
+/// Packages of a rustc and of the sources that belong to it. Their versions must be equal.
+const RUSTC_PACKAGES: [(&str, &str); 2] = [("rustc-web", "rust-web-src"), ("rustc", "rust-src")];
+
+/// A command that something needs, and the Debian package it comes with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Missing {
+    /// Name on PATH.
+    pub(crate) command: &'static str,
+    /// Package that has it.
+    pub(crate) package: &'static str,
+}
+
+/// Whether packages can be installed here: Debian or a relative, as root.
+pub(super) fn can_install() -> bool {
+    Path::new("/etc/debian_version").exists() && command::find_on_path("apt-get").is_some() && command::is_root()
+}
+
+/// Installs a rustc with its sources.
+pub(super) fn install_rustc() -> Result<()> {
+    let found = match rustc_packages()? {
+        Some(found) => Some(found),
+        None => {
+            update_lists()?;
+            rustc_packages()?
+        }
+    };
+    let Some((rustc, sources, version)) = found else {
+        bail!(
+            "the package lists have no rustc with sources that is new enough (rustc-web and rust-web-src).\n{}",
+            super::how_to_install()
+        );
+    };
+    install(&[&format!("{rustc}={version}"), &format!("{sources}={version}")])
+}
+
+/// Installs LLVM's development files and the C++ library to link with.
+pub(super) fn install_llvm(version: u32) -> Result<()> {
+    let package = format!("llvm-{version}-dev");
+    if candidate(&package)?.is_none() {
+        update_lists()?;
+    }
+    install(&[&package, "g++"])
+}
+
+/// Installs the packages of commands that are not on PATH, or says which they are.
+pub(super) fn install_commands(needed: &[Missing]) -> Result<()> {
+    let missing: Vec<&Missing> = needed.iter().filter(|need| command::find_on_path(need.command).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if !can_install() {
+        let names: Vec<&str> = missing.iter().map(|need| need.command).collect();
+        bail!("missing commands: {}. On Debian they come with: {}", names.join(", "), packages.join(" "));
+    }
+    if candidate(packages[0])?.is_none() {
+        update_lists()?;
+    }
+    install(&packages)
+}
+
+/// The first pair of packages with one version that is new enough.
+fn rustc_packages() -> Result<Option<(&'static str, &'static str, String)>> {
+    for (rustc, sources) in RUSTC_PACKAGES {
+        if let (Some(version), Some(other)) = (candidate(rustc)?, candidate(sources)?)
+            && version == other
+            && is_new_enough(&version)
+        {
+            return Ok(Some((rustc, sources, version)));
+        }
+    }
+    Ok(None)
+}
+
+/// The version of a package that would be installed.
+fn candidate(package: &str) -> Result<Option<String>> {
+    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").output();
+    let output = output.context("cannot run apt-cache")?;
+    Ok(parse_candidate(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn parse_candidate(text: &str) -> Option<String> {
+    let version = text.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    (version != "(none)").then(|| version.to_owned())
+}
+
+fn update_lists() -> Result<()> {
+    eprintln!("setup: updating the package lists (apt-get update)");
+    command::run_quietly(Command::new("apt-get").args(["update", "-q"]))
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("setup: installing Debian packages: {} (apt-get install)", packages.join(" "));
+    let apt = |packages: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(["install", "-q", "-y", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        command::run_quietly(&mut apt)
+    };
+    // Old lists name versions that the mirror no longer has.
+    apt(packages).or_else(|_| {
+        update_lists()?;
+        apt(packages)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidate_is_read_from_apt() {
+        let text = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n";
+        assert_eq!(parse_candidate(text), Some("1.96.0+dfsg1-1~deb12u2".to_owned()));
+        assert_eq!(parse_candidate("x:\n  Candidate: (none)\n"), None);
+        assert_eq!(parse_candidate(""), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! `xtask setup`: finds the eBPF toolchain, or installs it, and writes down which one it is for the agent's build script.
+//!
+//! The programs are compiled with a rustc that has the sources of `core` next to it, and linked by `bpf-linker`, whose LLVM
+//! must be able to read what that rustc writes. Stable rustc does, with `RUSTC_BOOTSTRAP=1`.
+
+mod debian;
+mod linker;
+mod rustc;
+mod toolchain;
+
+use anyhow::{Result, bail};
+
+pub(crate) use self::debian::Missing;
+use self::toolchain::Toolchain;
+
+/// Makes the eBPF toolchain ready. Returns at once when it was found before and has not changed since.
+pub(crate) fn ebpf_toolchain() -> Result<()> {
+    if Toolchain::recorded_is_current() {
+        return Ok(());
+    }
+    let compiler = match rustc::find()? {
+        Some(compiler) => compiler,
+        None if debian::can_install() => {
+            debian::install_rustc()?;
+            match rustc::find()? {
+                Some(compiler) => compiler,
+                None => bail!("the packages are installed, but no rustc of theirs has the sources of core"),
+            }
+        }
+        None => bail!("no rustc with the sources of core was found.\n{}", how_to_install()),
+    };
+    eprintln!("setup: eBPF compiler: {} ({})", compiler.rustc.display(), compiler.release);
+    let linker = match linker::find(&compiler)? {
+        Some(linker) => linker,
+        None => linker::install(&compiler)?,
+    };
+    eprintln!("setup: eBPF linker: {}", linker.display());
+    Toolchain { rustc: compiler.rustc, cargo: compiler.cargo, linker }.record()
+}
+
+/// Makes sure that the commands which the tests and the demo run are there.
+pub(crate) fn commands(needed: &[Missing]) -> Result<()> {
+    debian::install_commands(needed)
+}
+
+/// What to install where this task cannot do it by itself.
+fn how_to_install() -> String {
+    format!(
+        "Install one of these, then run `cargo xtask setup` again:\n\
+         - on Debian 12 or later: run it as root, it installs the packages by itself. Or install them by hand:\n  \
+         apt-get install rustc-web rust-web-src llvm-NN-dev g++ (NN: the LLVM version that `/usr/bin/rustc -vV` names)\n\
+         - elsewhere, with rustup: rustup component add rust-src\n  \
+         and LLVM with its headers, of the version that `rustc -vV` names (or later), for\n  \
+         {}",
+        linker::install_line("NN")
+    )
+}
