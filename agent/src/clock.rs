@@ -1,5 +1,7 @@
 //! The only caller of the clocks: everything else is handed the time.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::model::BootTime;
@@ -18,6 +20,16 @@ pub fn wall_offset_ns() -> i64 {
     let wall = nanoseconds(clock_gettime(ClockId::Realtime));
     let after = nanoseconds(clock_gettime(ClockId::Boottime));
     wall - (before + (after - before) / 2)
+}
+
+/// The runtime's own time, for its timers.
+pub fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// CPU time of this process so far, user and system.
+pub fn process_cpu() -> Duration {
+    Duration::from_nanos(u64::try_from(nanoseconds(clock_gettime(ClockId::ProcessCPUTime))).unwrap_or(0))
 }
 
 fn nanoseconds(time: Timespec) -> i64 {

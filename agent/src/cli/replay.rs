@@ -9,13 +9,12 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::correlator::Config;
-use crate::metrics::Terminations;
+use crate::metrics::Metrics;
 use crate::model::Timeline;
 use crate::pipeline::{Action, Pipeline};
 use crate::recording::Reader;
 use super::text::Text;
 use crate::report;
-use crate::store::SharedStore;
 
 /// Show the terminations of a recording.
 #[derive(Debug, Args)]
@@ -33,8 +32,8 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut reader = Reader::open(&self.file)?;
-        let metrics = Arc::new(Terminations::default());
-        let mut pipeline = Pipeline::new(Config::default(), SharedStore::default(), Arc::clone(&metrics));
+        let metrics = Arc::new(Metrics::default());
+        let mut pipeline = Pipeline::new(Config::default(), Arc::default(), Arc::clone(&metrics));
         let mut output = BufWriter::new(io::stdout().lock());
         let mut terminations = 0u64;
         while let Some(input) = reader.next_input()? {
@@ -50,7 +49,7 @@ impl Replay {
             }
         }
         if self.metrics {
-            let text = metrics.encode().context("cannot encode the metrics")?;
+            let text = metrics.encode_terminations().context("cannot encode the metrics")?;
             if let Err(error) = output.write_all(text.as_bytes()) {
                 return broken_pipe(error);
             }

@@ -3,23 +3,24 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::correlator::Config;
 use crate::http::{self, Health};
-use crate::identity::{cgroupfs, pods_file};
+use crate::identity::cgroupfs::CgroupRoot;
+use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::pipeline::{Live, Pipeline, Scans};
-use crate::probe::{self, Hook, Probe};
+use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
-use crate::store::SharedStore;
+use crate::store::Store;
 use crate::{clock, logging};
 
 /// Watch the pods of this node; one line of JSON per termination on standard output.
@@ -38,9 +39,12 @@ pub(super) struct Run {
     /// Keep every input in this file, for `gracetrace replay`
     #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
     record: Option<PathBuf>,
-    /// Size of the kernel's ring buffer in bytes; a power of two and a multiple of the page size
-    #[arg(long, value_name = "BYTES", default_value_t = probe::Options::RING_BYTES, env = "GRACETRACE_RING_BYTES")]
+    /// Size of the kernel's ring buffer in bytes, rounded up to a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = probe::Options::default().ring_bytes, env = "GRACETRACE_RING_BYTES")]
     ring_bytes: u32,
+    /// How many connections of all pods may be open at once; more are counted as lost
+    #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, env = "GRACETRACE_MAX_CONNECTIONS")]
+    max_connections: u32,
     /// Leave out a kernel hook, by its tracepoint's name; may be repeated
     #[arg(long, value_name = "HOOK", value_parser = hook, env = "GRACETRACE_DISABLE_HOOK", value_delimiter = ',')]
     disable_hook: Vec<Hook>,
@@ -83,55 +87,69 @@ impl Run {
 
     async fn serve(self) -> anyhow::Result<()> {
         // Everything that can be wrong with the command line first, the kernel last.
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!("cannot listen on {}; choose another address with --listen", self.listen)
-        })?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
-        let cgroup_root = cgroupfs::root(self.cgroup_root.as_deref())?;
-        let (sender, updates) = mpsc::channel(64);
-        let pods = self.pods.as_deref().map(pods_file::PodsFile::open).transpose()?;
+        let cgroup_root = CgroupRoot::find(self.cgroup_root.as_deref())?;
+        let pods = self.pods.as_deref().map(|path| PodsFile::open(path, clock::boot_now)).transpose()?;
         let recorder = self.record.as_deref().map(Recorder::create).transpose()?;
-        let options = probe::Options {
+        let stop = asked_to_stop()?;
+        let probe = Probe::load(&probe::Options {
             ring_bytes: self.ring_bytes,
+            max_connections: self.max_connections,
             disable: self.disable_hook,
             stats: self.kernel_stats,
             debug: self.debug_probes,
-        };
-        let probe = Probe::load(&options)?;
-        let metrics = Metrics::new();
+        })?;
+        let metrics = Arc::new(Metrics::default());
         for status in probe.hooks() {
-            metrics.agent.set_hook(status.hook, status.attached.is_ok());
-            if let Err(cause) = &status.attached {
+            metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());
+            if let Some(cause) = &status.missing {
                 tracing::warn!("without the hook {}: {cause}", status.hook.name());
             }
         }
-        let store = SharedStore::default();
-        let health = Arc::new(Health::new(clock::boot_now));
-        if let Some(pods) = pods {
-            tokio::spawn(pods.watch(sender, Arc::clone(&metrics.agent)));
+        let store = Arc::<Mutex<Store>>::default();
+        let health = Arc::new(Health::new(clock::boot_now(), "looking for the containers that are there"));
+        let state = http::State {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            now: clock::boot_now,
+            limits: http::Limits::default(),
+        };
+        let (stop_server, server_stops) = oneshot::channel::<()>();
+        let server = tokio::spawn(http::serve(listener, Arc::new(state), async {
+            // Dropped without a word is a wish to stop, too.
+            let _ = server_stops.await;
+        }));
+        // What the sources tell waits here for its turn; a source that is faster than the pipeline waits itself.
+        let (sender, updates) = mpsc::channel(64);
+        let mut pods_file = None;
+        if let Some((file, update)) = pods {
+            pods_file = Some(file.health());
+            sender.send(update).await.context("the pipeline is gone")?;
+            tokio::spawn(file.run(sender.clone()));
         }
-        let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(http::serve(
-            listener,
-            http::State { store: store.clone(), metrics: metrics.clone(), health: Arc::clone(&health), now: clock::boot_now },
-            stopped,
-        ));
         tracing::info!("gracetrace {} on http://{address}/", env!("CARGO_PKG_VERSION"));
         let live = Live {
-            pipeline: Pipeline::new(Config::default(), store, Arc::clone(&metrics.terminations)),
+            pipeline: Pipeline::new(Config::default(), store, Arc::clone(&metrics)),
             probe,
             updates,
             cgroup_root,
+            pods_file,
             recorder,
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
-            metrics: metrics.agent,
+            metrics,
             health,
             scans: Scans::default(),
+            drops: [0; HOOKS],
         };
-        let result = live.run(asked_to_stop()?).await;
-        // The server finishes what it has begun.
-        let _ = stop.send(true);
+        let result = live.run(stop).await;
+        // The server finishes what it has begun, then the runtime may go.
+        drop(stop_server);
         let _ = server.await;
+        drop(sender);
         Ok(result?)
     }
 }

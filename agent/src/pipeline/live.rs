@@ -1,7 +1,7 @@
 //! The loop of a running agent: kernel, sources and time in; tracking, lines and metrics out.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 use super::{Action, Pipeline};
 use crate::clock;
 use crate::http::Health;
-use crate::identity::cgroupfs::{self, ScanError};
-use crate::identity::{Change, FoundCgroup, Update};
+use crate::identity::cgroupfs::{self, CgroupRoot};
+use crate::identity::{Change, Source, Update, pods_file};
 use crate::input::Input;
 use crate::line_writer::LineWriter;
-use crate::metrics::Agent;
-use crate::probe::{Probe, ProbeError};
+use crate::metrics::{Metrics, Usage as ProcessUsage};
+use crate::model::BootTime;
+use crate::probe::{Batch, HOOKS, Hook, Probe, ProbeError};
 use crate::recording::Recorder;
 use crate::report;
 
@@ -26,6 +27,8 @@ use crate::report;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long wishes for a new walk of the cgroup tree are gathered before it is walked.
 const RESCAN_DELAY: Duration = Duration::from_millis(50);
+/// The label of walks among the sources of identity.
+const CGROUPS: &str = "cgroups";
 /// Walks at start, at most: each may find cgroups that were made while the one before it was looked at.
 const SCANS_AT_START: usize = 5;
 
@@ -36,8 +39,13 @@ pub enum LiveError {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// The cgroup tree can't be walked at start.
-    #[error(transparent)]
-    Scan(#[from] ScanError),
+    #[error("cannot walk the cgroup tree at {dir}: {source}")]
+    Scan {
+        /// Where it begins.
+        dir: String,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// A running agent.
@@ -49,24 +57,32 @@ pub struct Live {
     /// What the sources of identity send.
     pub updates: mpsc::Receiver<Update>,
     /// Where the cgroup tree is walked.
-    pub cgroup_root: PathBuf,
+    pub cgroup_root: CgroupRoot,
+    /// How the file of pods is doing, if there is one.
+    pub pods_file: Option<Arc<pods_file::Health>>,
     /// Inputs go there too, if asked for.
     pub recorder: Option<Recorder>,
     /// One line of JSON per termination.
     pub lines: LineWriter,
-    /// The agent's metrics about itself.
-    pub metrics: Arc<Agent>,
+    /// Of these, the agent's own are set here.
+    pub metrics: Arc<Metrics>,
     /// For `/healthz` and `/readyz`.
     pub health: Arc<Health>,
     /// Where walks of the cgroup tree stand.
     pub scans: Scans,
+    /// What was lost by hook, at the last look.
+    pub drops: [u64; HOOKS],
 }
 
 /// Walks of the cgroup tree: wanted from, and the one that runs.
 #[derive(Debug, Default)]
 pub struct Scans {
     wanted: Option<Instant>,
-    running: Option<JoinHandle<Result<Vec<FoundCgroup>, ScanError>>>,
+    running: Option<JoinHandle<io::Result<Update>>>,
+    /// Cgroups that the kernel side was told to track so far.
+    tracked: u64,
+    /// When the tree was last walked.
+    walked_at: BootTime,
 }
 
 impl Live {
@@ -89,24 +105,21 @@ impl Live {
         self.tick();
         self.scan_at_start().await?;
         self.health.set_ready();
-        let mut housekeeping = Instant::now();
+        let mut housekeeping = clock::timer_now();
         loop {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 batch = self.probe.next_batch(&mut events) => {
-                    self.metrics.add_batch(&batch?);
+                    self.count(&batch?);
                     for event in events.drain(..) {
                         self.feed(Input::Kernel(event));
                     }
                 }
                 Some(update) = self.updates.recv() => self.feed(Input::Identity(update)),
-                found = self.scans.next() => match found {
-                    Ok(found) => self.feed(Input::Identity(Update::Cgroups { found, at_start: false })),
-                    Err(error) => self.scan_failed(&error),
-                },
+                walked = self.scans.next() => self.take_walk(walked),
                 () = sleep_until(self.next_tick(housekeeping)) => {
-                    if Instant::now() >= housekeeping {
-                        housekeeping = Instant::now() + HOUSEKEEPING;
+                    if clock::timer_now() >= housekeeping {
+                        housekeeping = clock::timer_now() + HOUSEKEEPING;
                         self.look_after_itself()?;
                     }
                     self.tick();
@@ -137,14 +150,17 @@ impl Live {
 
     fn apply(&mut self, change: Change) {
         let done = match change {
-            Change::Track { cgroup, owner, kind, init } => self.probe.track(cgroup, owner, kind, init),
+            Change::Track { cgroup, owner, kind, init } => {
+                self.scans.tracked += 1;
+                self.probe.track(cgroup, owner, kind, init)
+            }
             Change::Untrack { cgroup } => self.probe.untrack(cgroup),
             Change::Rescan => {
                 self.scans.want();
                 Ok(())
             }
             // Taken by the pipeline already.
-            Change::Container(_) => Ok(()),
+            Change::Container(_) | Change::Gone { .. } => Ok(()),
         };
         if let Err(error) = done {
             self.metrics.tracking_failed();
@@ -159,71 +175,115 @@ impl Live {
 
     /// The next housekeeping or the pipeline's timeout, whichever is first.
     fn next_tick(&self, housekeeping: Instant) -> Instant {
-        match self.pipeline.poll_timeout() {
-            Some(timeout) => housekeeping.min(Instant::now() + timeout.since(clock::boot_now())),
-            None => housekeeping,
-        }
+        let timeout = self.pipeline.poll_timeout();
+        let timeout = timeout.map(|timeout| clock::timer_now() + timeout.since(clock::boot_now()));
+        [Some(housekeeping), timeout, self.scans.due()].into_iter().flatten().min().unwrap_or(housekeeping)
     }
 
     /// Walks the tree until a walk brings nothing new to track. What is made below a cgroup that is tracked already is
     /// told by the kernel; a cgroup made between the walk and the tracking of the one above it is found by the next.
     async fn scan_at_start(&mut self) -> Result<(), LiveError> {
         for _ in 0..SCANS_AT_START {
-            self.scans.want_now();
+            self.scans.wanted = Some(clock::timer_now());
             self.scans.start_if_due(&self.cgroup_root);
-            let found = self.scans.next().await?;
-            let tracked = self.probe.tracked();
-            self.feed(Input::Identity(Update::Cgroups { found, at_start: true }));
-            if self.probe.tracked() == tracked {
+            let walked = self.scans.next().await;
+            let dir = || self.cgroup_root.dir().display().to_string();
+            let update = walked.map_err(|source| LiveError::Scan { dir: dir(), source })?;
+            let tracked = self.scans.tracked;
+            self.take_walk(Ok(update));
+            if self.scans.tracked == tracked {
                 break;
             }
         }
         Ok(())
     }
 
-    fn scan_failed(&self, error: &ScanError) {
-        self.metrics.source_failed("cgroupfs");
-        tracing::warn!("{error}");
+    fn take_walk(&mut self, walked: io::Result<Update>) {
+        match walked {
+            Ok(update) => {
+                self.scans.walked_at = clock::boot_now();
+                let tracked = self.scans.tracked;
+                self.feed(Input::Identity(update));
+                if self.scans.tracked > tracked {
+                    self.scans.want();
+                }
+            }
+            Err(error) => {
+                self.metrics.agent.sources.observe_error(CGROUPS);
+                tracing::warn!("cannot walk the cgroup tree at {}: {error}", self.cgroup_root.dir().display());
+                self.scans.want();
+            }
+        }
+    }
+
+    fn count(&self, batch: &Batch) {
+        for (index, hook) in Hook::ALL.iter().enumerate() {
+            if batch.received[index] + batch.malformed[index] > 0 {
+                let kernel = &self.metrics.agent.kernel;
+                kernel.observe_records(hook.name(), batch.received[index], batch.malformed[index]);
+            }
+        }
     }
 
     fn look_after_itself(&mut self) -> Result<(), LiveError> {
-        self.health.beat(clock::boot_now());
-        let losses = self.probe.losses()?;
-        if self.metrics.set_drops(&losses.drops) {
-            tracing::warn!("the ring buffer was full and records were lost; terminations they belong to are marked incomplete");
+        let now = clock::boot_now();
+        self.health.beat(now);
+        let losses = self.probe.losses(now)?;
+        for (hook, total) in Hook::ALL.iter().zip(losses.drops) {
+            self.metrics.agent.kernel.set_dropped(hook.name(), total);
+        }
+        if losses.drops != self.drops {
+            self.drops = losses.drops;
+            tracing::warn!("records were lost; terminations that they belong to are marked incomplete");
+            // The lost ones may have told of cgroups.
             self.scans.want();
         }
         for event in losses.events {
             self.feed(Input::Kernel(event));
         }
-        self.metrics.set_usage(&self.probe.usage());
-        self.metrics.set_correlator(self.pipeline.correlator().stats());
+        let usage = self.probe.usage();
+        for map in usage.maps {
+            self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
+        }
+        for hook in usage.hooks {
+            self.metrics.agent.kernel.set_runs(hook.hook.name(), hook.runs, hook.time);
+        }
+        self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
+        if let Some(health) = &self.pods_file {
+            self.metrics.agent.sources.set_age(Source::File.as_str(), now.since(health.good_at()));
+            self.metrics.agent.sources.set_errors(Source::File.as_str(), health.errors());
+        }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if let Some(usage) = ProcessUsage::parse(&status, clock::process_cpu()) {
+            self.metrics.agent.process.set(usage);
+        }
         Ok(())
     }
 }
 
 impl Scans {
     fn want(&mut self) {
-        self.wanted.get_or_insert_with(|| Instant::now() + RESCAN_DELAY);
+        self.wanted.get_or_insert_with(|| clock::timer_now() + RESCAN_DELAY);
     }
 
-    fn want_now(&mut self) {
-        self.wanted = Some(Instant::now());
+    /// When a wanted walk may begin.
+    fn due(&self) -> Option<Instant> {
+        if self.running.is_none() { self.wanted } else { None }
     }
 
-    fn start_if_due(&mut self, root: &std::path::Path) {
-        if self.running.is_none() && self.wanted.is_some_and(|at| at <= Instant::now()) {
+    fn start_if_due(&mut self, root: &CgroupRoot) {
+        if self.running.is_none() && self.wanted.is_some_and(|at| at <= clock::timer_now()) {
             self.wanted = None;
-            let root = root.to_owned();
+            let root = root.clone();
             self.running = Some(tokio::task::spawn_blocking(move || cgroupfs::scan(&root)));
         }
     }
 
     /// The result of the walk that runs; never, when none does.
-    async fn next(&mut self) -> Result<Vec<FoundCgroup>, ScanError> {
+    async fn next(&mut self) -> io::Result<Update> {
         let Some(running) = &mut self.running else { return std::future::pending().await };
-        let found = running.await;
+        let walked = running.await;
         self.running = None;
-        found.unwrap_or_else(|panic| Err(ScanError::Interrupted(panic.to_string())))
+        walked.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 }

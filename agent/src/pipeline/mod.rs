@@ -2,24 +2,24 @@
 
 mod live;
 
-pub use live::{LiveError, Live, LiveOptions};
+pub use live::{Live, LiveError, Scans};
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::correlator::{Config, Correlator, Output};
 use crate::identity::{Change, Index};
 use crate::input::Input;
-use crate::metrics::Terminations;
-use crate::model::{BootTime, Timeline};
-use crate::store::SharedStore;
+use crate::metrics::Metrics;
+use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Timeline};
+use crate::store::Store;
 
 /// Index, correlator and what they feed. Pure but for the store and the metrics, which others read.
 pub struct Pipeline {
     index: Index,
     correlator: Correlator,
-    store: SharedStore,
-    metrics: Arc<Terminations>,
+    store: Arc<Mutex<Store>>,
+    metrics: Arc<Metrics>,
     now: BootTime,
     actions: VecDeque<Action>,
 }
@@ -35,7 +35,7 @@ pub enum Action {
 
 impl Pipeline {
     /// Feeds `store` and `metrics`.
-    pub fn new(config: Config, store: SharedStore, metrics: Arc<Terminations>) -> Pipeline {
+    pub fn new(config: Config, store: Arc<Mutex<Store>>, metrics: Arc<Metrics>) -> Pipeline {
         Pipeline {
             index: Index::new(),
             correlator: Correlator::new(config),
@@ -69,7 +69,8 @@ impl Pipeline {
             }
         }
         if let Input::Tick { .. } = input {
-            self.metrics.set_in_progress(self.correlator.in_progress(), self.now);
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            self.metrics.terminations.set_in_progress(store.in_progress(), self.now);
         }
     }
 
@@ -97,9 +98,15 @@ impl Pipeline {
         while let Some(change) = self.index.poll_change() {
             match change {
                 Change::Container(identity) => self.correlator.handle_container(identity),
+                Change::Gone { cgroup } => self.correlator.handle_event(&self.gone(cgroup)),
                 change => self.actions.push_back(Action::Index(change)),
             }
         }
+    }
+
+    /// The record of a removal that was never seen.
+    fn gone(&self, cgroup: CgroupId) -> Event {
+        Event { at: self.now, cgroup, counters: Counters::default(), kind: Kind::CgroupRemoved }
     }
 
     /// Whether there was anything.
@@ -107,13 +114,15 @@ impl Pipeline {
         let mut any = false;
         while let Some(output) = self.correlator.poll_output() {
             any = true;
+            let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
             match output {
-                Output::Changed(timeline) => self.store.upsert(timeline),
+                Output::Changed(timeline) => store.handle_timeline(timeline),
                 Output::Finished(timeline) => {
-                    self.metrics.observe_finished(&timeline);
-                    self.store.upsert(timeline.clone());
+                    self.metrics.terminations.observe_finished(&timeline);
+                    store.handle_timeline(timeline.clone());
                     self.actions.push_back(Action::Report(Box::new(timeline)));
                 }
+                Output::Withdrawn(id) => store.withdraw(&id),
                 Output::Forgotten(cgroup) => self.index.handle_finished(cgroup),
             }
         }

@@ -14,7 +14,7 @@ use crate::model::{
 #[serde(rename_all = "snake_case")]
 pub(super) enum UpdateLine {
     Pods { source: SourceLine, pods: Vec<PodLine> },
-    Cgroups { root: u64, found: Vec<FoundLine>, complete: bool, at_start: bool },
+    Cgroups { root: u64, found: Vec<FoundLine>, complete: bool },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,11 +87,10 @@ impl From<&Update> for UpdateLine {
             Update::Pods { source: Source::File, pods } => {
                 UpdateLine::Pods { source: SourceLine::File, pods: pods.iter().map(PodLine::from).collect() }
             }
-            Update::Cgroups { root, found, complete, at_start } => UpdateLine::Cgroups {
+            Update::Cgroups { root, found, complete } => UpdateLine::Cgroups {
                 root: root.0,
                 found: found.iter().map(FoundLine::from).collect(),
                 complete: *complete,
-                at_start: *at_start,
             },
         }
     }
@@ -103,11 +102,10 @@ impl From<UpdateLine> for Update {
             UpdateLine::Pods { source: SourceLine::File, pods } => {
                 Update::Pods { source: Source::File, pods: pods.into_iter().map(Pod::from).collect() }
             }
-            UpdateLine::Cgroups { root, found, complete, at_start } => Update::Cgroups {
+            UpdateLine::Cgroups { root, found, complete } => Update::Cgroups {
                 root: CgroupId(root),
                 found: found.into_iter().map(FoundCgroup::from).collect(),
                 complete,
-                at_start,
             },
         }
     }

@@ -114,6 +114,11 @@ impl Store {
         self.evict();
     }
 
+    /// Takes out what turned out to be no termination.
+    pub fn withdraw(&mut self, id: &TerminationId) {
+        self.remove(id);
+    }
+
     /// One termination.
     pub fn get(&self, id: &str) -> Option<Found> {
         self.entries.get(&TerminationId::new(id)).map(|entry| entry.found.clone())
