@@ -6,6 +6,7 @@ pub mod identity;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod store;
 pub mod metrics;
 pub mod http;
 pub mod clock;

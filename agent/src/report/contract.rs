@@ -1,0 +1,216 @@
+//! The JSON contract. Fields are added, never renamed; a reader passes over what it does not know, words included.
+//! `null` is "not measured" or "not yet", never 0. Times are wall-clock, durations are seconds of boot time.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+use crate::model::Role;
+
+/// A word of a closed list (`graceful`, `in_hook`, …). Text here, so that an older reader takes a newer writer's words.
+pub type Word = Cow<'static, str>;
+
+/// One termination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Termination {
+    /// Stable over the life of the termination, and in a replay.
+    pub id: String,
+    /// `None` while no source has told of the pod; the same for `pod`, `node` and `workload`.
+    pub namespace: Option<String>,
+    /// The pod's name.
+    pub pod: Option<String>,
+    /// The pod's uid as the kubelet and its cgroup have it.
+    pub uid: String,
+    /// The node's name.
+    pub node: Option<String>,
+    /// What owns the pod.
+    pub workload: Option<Workload>,
+    /// Why it was ended: see [`crate::model::Reason`].
+    pub reason: Word,
+    /// How it ended, `None` while it goes on: see [`crate::model::Outcome`].
+    pub outcome: Option<Word>,
+    /// False when records were lost while it ran.
+    pub complete: bool,
+    /// When Kubernetes was asked to delete the pod. Whole seconds.
+    pub requested: Option<Time>,
+    /// First kernel evidence of the kubelet acting; without any, the first exit.
+    pub start: Time,
+    /// The last container's cgroup was empty; `None` while it goes on.
+    pub end: Option<Time>,
+    /// The effective grace period. Kubernetes has whole seconds only.
+    pub grace_period_seconds: Option<u64>,
+    /// From `start` to `end`, or to now. `None` when the kubelet did not act.
+    pub grace_used_seconds: Option<f64>,
+    /// Grace used by the grace period. Can exceed 1.
+    pub utilization: Option<f64>,
+    /// Where it stands: see [`crate::model::Phase`].
+    pub phase: Word,
+    /// Its containers, in the order in which they began to end.
+    pub containers: Vec<Container>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// What owns a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// `Deployment`, `StatefulSet`, …; `Pod` when nobody owns it.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// One container's part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Name in the pod, if the pod is known.
+    pub name: Option<String>,
+    /// The runtime's id.
+    pub id: String,
+    /// Image, if the pod is known.
+    pub image: Option<String>,
+    /// `app`, `sidecar`, `init` or `ephemeral`.
+    pub role: Word,
+    /// How it ended, `None` while it goes on.
+    pub outcome: Option<Word>,
+    /// The preStop hook, if one ran.
+    pub hook: Option<Hook>,
+    /// The stop signal, if one was sent.
+    pub stop_signal: Option<StopSignal>,
+    /// When SIGKILL was sent to its init from outside.
+    pub killed_at: Option<Time>,
+    /// The end of its init.
+    pub exit: Option<Exit>,
+    /// From the stop signal to the init's exit.
+    pub stop_to_exit_seconds: Option<f64>,
+    /// Its connections.
+    pub connections: Connections,
+    /// Where it stands.
+    #[serde(default)]
+    pub phase: Word,
+    /// Its cgroup has no process any more.
+    #[serde(default)]
+    pub empty_at: Option<Time>,
+}
+
+/// A preStop hook that ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hook {
+    /// `exec`, `http` or `sleep`.
+    pub handler: Word,
+    /// When it began.
+    pub start: Time,
+    /// When it ended.
+    pub end: Option<Time>,
+    /// How long it took.
+    pub duration_seconds: Option<f64>,
+    /// How it ended: see [`crate::model::HookResult`]. `None` while it runs.
+    pub result: Option<Word>,
+    /// The exit code as a runtime reports it: 128 and the signal when a signal killed it.
+    pub exit_code: Option<u8>,
+    /// The status of the answer to an `http` hook.
+    pub http_status: Option<u16>,
+    /// Processes it started, itself included.
+    pub processes: Option<u64>,
+    /// CPU time of those.
+    pub cpu_seconds: Option<f64>,
+    /// Concluded from spec and times instead of seen.
+    pub inferred: bool,
+}
+
+/// The stop signal of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopSignal {
+    /// `SIGTERM`, …
+    pub name: String,
+    /// When it was first sent.
+    pub at: Time,
+    /// What the init did with it: see [`crate::model::Disposition`]. `None` while that cannot be told.
+    pub disposition: Option<Word>,
+}
+
+/// The end of a container's init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// When its last thread died.
+    pub at: Time,
+    /// The exit code, if it left by itself.
+    pub code: Option<u8>,
+    /// The signal that killed it, if one did.
+    pub signal: Option<String>,
+    /// Whether the OOM killer had a part in it.
+    pub oom: bool,
+}
+
+/// Connections of a container in the termination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Open at start.
+    pub at_start: Option<Count>,
+    /// Opened from start to the init's exit.
+    pub opened: Option<Count>,
+    /// Open when the init exited or was killed.
+    pub zombie: Option<Count>,
+    /// Ended by a reset.
+    pub aborted: Option<u64>,
+    /// Inbound, established after the stop signal.
+    pub late: Option<u64>,
+    /// Answered with a reset because nothing listened any more.
+    pub refused: Option<u64>,
+    /// From start to the last new inbound connection.
+    pub traffic_tail_seconds: Option<f64>,
+    /// Who was cut or late.
+    pub peers: Option<Vec<Peer>>,
+    /// Seconds since start, and how many were open from then on.
+    pub curve: Option<Vec<(f64, u64)>>,
+    /// The container is older than the agent: what it had open before is missing here.
+    #[serde(default)]
+    pub partial: bool,
+}
+
+/// A count by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// From a client.
+    pub inbound: u64,
+    /// To a server.
+    pub outbound: u64,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Address and port.
+    pub address: String,
+    /// `inbound` or `outbound`.
+    pub direction: Word,
+    /// It was cut.
+    pub zombie: bool,
+    /// It came after the stop signal.
+    pub late: bool,
+}
+
+/// What went wrong, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable id: see [`crate::model::FindingId`].
+    pub id: Word,
+    /// The container it is about; `None` for the pod.
+    pub container: Option<String>,
+    /// What happened, with its numbers.
+    pub message: String,
+    /// What to change.
+    pub advice: String,
+}
+
+/// The contract's word for a role.
+pub fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::App => "app",
+        Role::Sidecar => "sidecar",
+        Role::Init => "init",
+        Role::Ephemeral => "ephemeral",
+        Role::Sandbox => "sandbox",
+    }
+}
