@@ -1,0 +1,99 @@
+//! What the agent says of itself.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::kernel::Kernel;
+use super::process::Process;
+use super::series::{Series, Total};
+use super::sources::Sources;
+
+/// Metrics about the agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Hooks, records and maps.
+    pub kernel: Kernel,
+    /// Where identities come from.
+    pub sources: Sources,
+    /// CPU and memory.
+    pub process: Process,
+    evicted: Counter,
+    stored: Gauge,
+    stored_bytes: Gauge,
+    http_requests: Series<CodeLabel, Counter>,
+    http_closed: Series<ReasonLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+    arch: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct CodeLabel {
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl Agent {
+    pub(super) fn new(registry: &mut Registry, process: &mut Registry) -> Agent {
+        // Their labels are closed lists: no cap.
+        let total = Total::default();
+        let agent = Agent {
+            kernel: Kernel::new(registry, &total),
+            sources: Sources::new(registry, &total),
+            process: Process::new(process),
+            evicted: Counter::default(),
+            stored: Gauge::default(),
+            stored_bytes: Gauge::default(),
+            http_requests: Series::new(&total, 1, Counter::default),
+            http_closed: Series::new(&total, 1, Counter::default),
+        };
+        registry.register(
+            "timelines_evicted",
+            "Terminations that had to leave the store of the API for newer ones",
+            agent.evicted.clone(),
+        );
+        registry.register("timelines_stored", "Terminations in the store of the API", agent.stored.clone());
+        registry.register_with_unit(
+            "timelines_stored",
+            "Size of the store of the API",
+            Unit::Bytes,
+            agent.stored_bytes.clone(),
+        );
+        registry.register("http_requests", "Requests answered, by status code", agent.http_requests.clone());
+        registry.register(
+            "http_connections_closed",
+            "Connections that were closed on the client: too slow, or to make room for others",
+            agent.http_closed.clone(),
+        );
+        let build = Build { version: env!("CARGO_PKG_VERSION"), arch: std::env::consts::ARCH };
+        registry.register("build", "The agent's version", Info::new(build));
+        agent
+    }
+
+    /// Says how full the store is, and how many have had to leave it so far.
+    pub fn set_stored(&self, terminations: usize, bytes: usize, evicted: u64) {
+        self.stored.set(i64::try_from(terminations).unwrap_or(i64::MAX));
+        self.stored_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.evicted.inner().store(evicted, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Counts an answered request.
+    pub fn observe_request(&self, code: u16) {
+        self.http_requests.with(CodeLabel { code }, Counter::inc);
+    }
+
+    /// Counts a connection that was closed on its client.
+    pub fn observe_closed(&self, reason: &'static str) {
+        self.http_closed.with(ReasonLabel { reason }, Counter::inc);
+    }
+}

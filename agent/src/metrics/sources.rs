@@ -1,0 +1,55 @@
+//! Where identities come from.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::series::{Series, Total};
+use crate::report::seconds;
+
+/// Metrics about identity sources (`file`, `cgroups`, …).
+#[derive(Debug)]
+pub struct Sources {
+    age: Series<SourceLabel, Gauge<f64, AtomicU64>>,
+    errors: Series<SourceLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+impl Sources {
+    pub(super) fn new(registry: &mut Registry, total: &Total) -> Sources {
+        let sources =
+            Sources { age: Series::new(total, 1, Gauge::default), errors: Series::new(total, 1, Counter::default) };
+        registry.register_with_unit(
+            "identity_source_age",
+            "Since the source last answered",
+            Unit::Seconds,
+            sources.age.clone(),
+        );
+        registry.register(
+            "identity_source_errors",
+            "Times the source could not be asked or understood",
+            sources.errors.clone(),
+        );
+        sources
+    }
+
+    /// Says how long ago a source last answered.
+    pub fn set_age(&self, source: &'static str, age: Duration) {
+        self.age.with(SourceLabel { source }, |gauge| gauge.set(seconds(age)));
+        // So that its errors are there to be alerted on before the first one.
+        self.errors.with(SourceLabel { source }, |_| ());
+    }
+
+    /// Counts a failure of a source.
+    pub fn observe_error(&self, source: &'static str) {
+        self.errors.with(SourceLabel { source }, Counter::inc);
+    }
+}

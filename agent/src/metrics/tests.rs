@@ -1,0 +1,199 @@
+use super::*;
+use crate::model::{Directions, FindingId, Outcome, Timeline, Workload};
+use crate::report::fixture::{at, full, in_progress, numbered, unknown_pod};
+
+fn observed(timelines: &[Timeline]) -> Metrics {
+    let metrics = Metrics::default();
+    timelines.iter().for_each(|timeline| metrics.terminations.observe_finished(timeline));
+    metrics
+}
+
+fn value(metrics: &Metrics, series: &str) -> Option<String> {
+    let text = metrics.encode(Format::Text).unwrap();
+    text.lines().find_map(|line| Some(line.strip_prefix(series)?.strip_prefix(' ')?.to_owned()))
+}
+
+const APP: &str = r#"namespace="default",workload="web",container="app""#;
+const POD: &str = r#"namespace="default",workload="web""#;
+
+#[test]
+fn one_termination() {
+    let metrics = observed(&[full()]);
+    for (series, expect) in [
+        (format!(r#"gracetrace_pod_terminations_total{{{POD},outcome="forced",reason="deletion"}}"#), "1"),
+        (format!("gracetrace_termination_duration_seconds_sum{{{POD}}}"), "32.012345678"),
+        (format!(r#"gracetrace_termination_duration_seconds_bucket{{le="30.0",{POD}}}"#), "0"),
+        (format!(r#"gracetrace_termination_duration_seconds_bucket{{le="35.0",{POD}}}"#), "1"),
+        (format!(r#"gracetrace_grace_period_utilization_ratio_bucket{{le="1.0",{POD}}}"#), "0"),
+        (format!(r#"gracetrace_grace_period_utilization_ratio_bucket{{le="1.1",{POD}}}"#), "1"),
+        (format!(r#"gracetrace_prestop_hooks_total{{{APP},handler="exec",result="timeout"}}"#), "1"),
+        (format!("gracetrace_prestop_duration_seconds_sum{{{APP}}}"), "32.01"),
+        (format!(r#"gracetrace_stop_signals_total{{{APP},signal="SIGTERM",disposition="ignored"}}"#), "1"),
+        (format!("gracetrace_sigterm_to_exit_seconds_sum{{{APP}}}"), "2.009999999"),
+        (format!(r#"gracetrace_connections_at_termination_total{{{APP},direction="inbound"}}"#), "25"),
+        (format!(r#"gracetrace_connections_at_termination_total{{{APP},direction="outbound"}}"#), "2"),
+        (format!(r#"gracetrace_zombie_connections_total{{{APP},direction="inbound"}}"#), "20"),
+        (format!(r#"gracetrace_zombie_connections_total{{{APP},direction="outbound"}}"#), "1"),
+        (format!("gracetrace_late_connections_total{{{APP}}}"), "1"),
+        (format!("gracetrace_traffic_tail_seconds_sum{{{APP}}}"), "30.25"),
+        (format!(r#"gracetrace_findings_total{{{POD},finding="GRACE_EXHAUSTED"}}"#), "1"),
+    ] {
+        assert_eq!(value(&metrics, &series).as_deref(), Some(expect), "{series}");
+    }
+}
+
+#[test]
+fn what_is_not_measured_or_not_trusted_is_not_counted() {
+    let mut unmeasured = full();
+    unmeasured.containers[0].connections.at_start = None;
+    let metrics = observed(&[unmeasured, unknown_pod()]);
+    let text = metrics.encode(Format::Text).unwrap();
+    assert!(!text.contains("zombie") && !text.contains("connections_at_termination"), "{text}");
+    let unknown = r#"namespace="_unknown",workload="_unknown""#;
+    let series = format!(r#"gracetrace_pod_terminations_total{{{unknown},outcome="incomplete",reason="unknown"}}"#);
+    assert_eq!(value(&metrics, &series).as_deref(), Some("1"));
+    assert!(!text.contains(&format!("seconds_count{{{unknown}")), "lost records: no duration");
+}
+
+#[test]
+fn a_crash_has_no_duration() {
+    let mut crash = unknown_pod();
+    (crash.outcome, crash.complete) = (Some(Outcome::Crashed), true);
+    assert!(!observed(&[crash]).encode(Format::Text).unwrap().contains("termination_duration"));
+}
+
+#[test]
+fn pods_without_an_owner_share_their_labels() {
+    let mut timelines = [numbered(1), numbered(2)];
+    for timeline in &mut timelines {
+        timeline.workload = Some(Workload { kind: "Pod".into(), name: timeline.pod.clone().unwrap() });
+    }
+    let series = r#"gracetrace_pod_terminations_total{namespace="default",workload="_unowned",outcome="forced",reason="deletion"}"#;
+    assert_eq!(value(&observed(&timelines), series).as_deref(), Some("2"));
+}
+
+#[test]
+fn what_goes_on_now() {
+    let metrics = Metrics::default();
+    let mut stopping = full();
+    (stopping.end, stopping.phase, stopping.start) = (None, crate::model::Phase::Stopping, at(110.0));
+    metrics.terminations.set_in_progress([&in_progress(), &stopping], at(115.0));
+    assert_eq!(
+        value(&metrics, &format!(r#"gracetrace_pods_terminating{{{POD},phase="in_hook"}}"#)).as_deref(),
+        Some("1")
+    );
+    assert_eq!(
+        value(&metrics, &format!(r#"gracetrace_pods_terminating{{{POD},phase="stopping"}}"#)).as_deref(),
+        Some("1")
+    );
+    assert_eq!(value(&metrics, &format!("gracetrace_terminating_grace_used_ratio{{{POD}}}")).as_deref(), Some("0.5"));
+    metrics.terminations.set_in_progress([], at(116.0));
+    assert!(!metrics.encode(Format::Text).unwrap().contains("terminating"));
+}
+
+#[test]
+fn the_order_of_arrival_does_not_show() {
+    let timelines: Vec<Timeline> = (0..50)
+        .map(|number| {
+            let mut timeline = numbered(number);
+            timeline.workload = Some(Workload { kind: "Deployment".into(), name: format!("w-{}", number % 7).into() });
+            timeline.uid = full().uid;
+            timeline
+        })
+        .collect();
+    let forward = observed(&timelines).encode_terminations().unwrap();
+    let backward: Vec<Timeline> = timelines.into_iter().rev().collect();
+    assert_eq!(forward, observed(&backward).encode_terminations().unwrap());
+    assert!(forward.ends_with("# EOF\n"));
+    assert!(forward.contains(r#" # {pod_uid="6f1f3f0e-52a5-4c1b-9d0a-0a4d6a1f9f11"} "#), "{forward}");
+}
+
+#[test]
+fn series_are_capped() {
+    let metrics = Metrics::new(1_000);
+    for number in 0..10_000 {
+        let mut timeline = numbered(number);
+        timeline.workload = Some(Workload { kind: "Deployment".into(), name: format!("w-{number}").into() });
+        timeline.containers[0].name = Some(format!("c-{number}").into());
+        metrics.terminations.observe_finished(&timeline);
+    }
+    let text = metrics.encode(Format::Text).unwrap();
+    assert!(text.lines().count() < 1_500, "{}", text.lines().count());
+    let overflow = r#"gracetrace_pod_terminations_total{namespace="_overflow",workload="_overflow",outcome="forced",reason="deletion"}"#;
+    let overflow: u64 = value(&metrics, overflow).unwrap().parse().unwrap();
+    assert_eq!(value(&metrics, "gracetrace_series_overflow_total"), Some(overflow.to_string()));
+    let own = text.lines().filter(|line| line.contains("_pod_terminations_total{namespace=\"default\"")).count() as u64;
+    assert_eq!(own + overflow, 10_000, "counted somewhere, every one");
+    // One that was let in before stays, with all of its series.
+    metrics.terminations.observe_finished(&{
+        let mut timeline = full();
+        timeline.workload = Some(Workload { kind: "Deployment".into(), name: "w-0".into() });
+        timeline.containers[0].name = Some("c-0".into());
+        timeline
+    });
+    let zombie = r#"gracetrace_zombie_connections_total{namespace="default",workload="w-0",container="c-0",direction="inbound"}"#;
+    assert_eq!(value(&metrics, zombie).as_deref(), Some("40"));
+}
+
+#[test]
+fn containers_of_one_workload_are_capped_too() {
+    let metrics = Metrics::new(1_000);
+    for number in 0..1_000 {
+        let mut timeline = full();
+        timeline.containers[0].name = Some(format!("c-{number}").into());
+        metrics.terminations.observe_finished(&timeline);
+    }
+    assert!(metrics.encode(Format::Text).unwrap().lines().count() < 1_500);
+    assert!(metrics.encode(Format::Text).unwrap().contains(r#"workload="web",container="_overflow""#));
+}
+
+/// Everything there is, with hostile labels.
+fn everything() -> Metrics {
+    let mut hostile = full();
+    hostile.namespace = Some("a\"b\\c\nd\re # {x=\"1\"} 2\u{202e}\u{0}".into());
+    hostile.workload = Some(Workload { kind: "Deployment".into(), name: "é".repeat(5_000).into() });
+    hostile.uid = crate::model::PodUid::new("u".repeat(5_000));
+    hostile.containers[0].connections.zombie = Some(Directions { inbound: u64::MAX, outbound: u64::MAX });
+    hostile.findings = FindingId::ALL
+        .iter()
+        .map(|&id| crate::model::Finding { id, container: None, message: String::new(), advice: String::new() })
+        .collect();
+    let metrics = observed(&[full(), unknown_pod(), hostile]);
+    metrics.terminations.set_in_progress([&in_progress()], at(115.0));
+    let agent = &metrics.agent;
+    for hook in ["sched_process_exec", "mark_victim"] {
+        agent.kernel.observe_records(hook, 10, 1);
+        agent.kernel.set_dropped(hook, 3);
+        agent.kernel.set_attached(hook, hook != "mark_victim");
+        agent.kernel.set_runs(hook, 1_000, std::time::Duration::from_nanos(123_456));
+    }
+    agent.kernel.set_map("CGROUPS", 12, 16_384);
+    agent.sources.set_age("file", std::time::Duration::from_millis(1_500));
+    agent.sources.observe_error("file");
+    agent.process.set(Usage { cpu: std::time::Duration::from_millis(1_234), resident: 12 << 20 });
+    agent.set_stored(2, 4_096, 7);
+    agent.observe_request(200);
+    agent.observe_closed("idle");
+    metrics
+}
+
+#[test]
+fn everything_is_exposed_in_both_formats() {
+    let metrics = everything();
+    let (text, openmetrics) = (metrics.encode(Format::Text).unwrap(), metrics.encode(Format::OpenMetrics).unwrap());
+    assert!(openmetrics.ends_with("\n# EOF\n") && openmetrics.matches("# EOF").count() == 1);
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT") && !text.contains("pod_uid"));
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let bare = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let typed =
+            |name: &str| text.contains(&format!("\n# TYPE {name} ")) || text.starts_with(&format!("# HELP {name} "));
+        assert!(typed(name) || bare.is_some_and(typed), "{name}");
+    }
+    // For a look by other tools: `GRACETRACE_TEST_DUMP=DIR cargo test -p gracetrace everything_is`.
+    if let Some(directory) = std::env::var_os("GRACETRACE_TEST_DUMP") {
+        let directory = std::path::PathBuf::from(directory);
+        std::fs::write(directory.join("metrics.txt"), &text).unwrap();
+        std::fs::write(directory.join("openmetrics.txt"), &openmetrics).unwrap();
+    }
+}
