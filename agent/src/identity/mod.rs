@@ -1,1 +1,122 @@
-//! identity
+//! Whose a cgroup is: cgroup to container to pod. A pure [`Index`] merges what sources say; the sources do the IO and
+//! send [`Update`]s. So far: cgroup paths (`cgroupfs`, and the kernel's own cgroup events) and a file of pods
+//! (`pods_file`). A source that is added later sends the same [`Update::Pods`] under a [`Source`] of its own.
+
+mod index;
+mod path;
+pub mod podlist;
+pub mod pods_file;
+pub mod cgroupfs;
+
+use std::sync::Arc;
+
+use crate::model::{CgroupId, Comm, ContainerIdentity, Pid, Pod};
+
+pub use index::{Index, Refused};
+pub use path::{Place, is_root_of_pods, place};
+
+/// What a source tells the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// All pods that a source knows now; replaces what it said before.
+    Pods {
+        /// Who says so.
+        source: Source,
+        /// All of them.
+        pods: Vec<Pod>,
+    },
+    /// Result of walking the cgroup tree: every cgroup at or below a root of pods, parents before children.
+    Cgroups {
+        /// The directory where the walk began.
+        root: CgroupId,
+        /// What it found.
+        found: Vec<FoundCgroup>,
+        /// False when a limit ended the walk: then a cgroup that is missing may still be there.
+        complete: bool,
+    },
+}
+
+/// A source of pods. The order is the order of trust: the last one wins when two tell of one pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The file given with `--pods`.
+    File,
+}
+
+impl Source {
+    /// Every one.
+    pub const ALL: &'static [Source] = &[Source::File];
+
+    /// The word in labels and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::File => "file",
+        }
+    }
+}
+
+/// A cgroup that the walk found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundCgroup {
+    /// The inode number of its directory.
+    pub id: CgroupId,
+    /// That of the directory above it.
+    pub parent: CgroupId,
+    /// Its path as far as this process can see: in a cgroup namespace, or with only a part of the hierarchy mounted,
+    /// the front differs from what the kernel's own events say. The index relies on the tail alone.
+    pub path: String,
+    /// The first process, if it is a container's cgroup and has one.
+    pub init: Option<InitProcess>,
+}
+
+/// A container's first process: pid 1 of its pid namespace, else the oldest one whose parent is outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InitProcess {
+    /// Its process id as the reader's `/proc` shows it.
+    pub pid: Pid,
+    /// Its short name.
+    pub comm: Comm,
+}
+
+/// What the index wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A container is new, or more is known of it.
+    Container(Arc<ContainerIdentity>),
+    /// The kernel side shall track this cgroup so.
+    Track {
+        /// Which.
+        cgroup: CgroupId,
+        /// The container's cgroup that it belongs to: itself unless it is nested.
+        owner: CgroupId,
+        /// What it is.
+        kind: CgroupKind,
+        /// The container's init, if known.
+        init: Option<Pid>,
+    },
+    /// The kernel side shall forget this cgroup.
+    Untrack {
+        /// Which.
+        cgroup: CgroupId,
+    },
+    /// A container's cgroup is not there any more, and no event told so: the records of its end were lost. It is
+    /// untracked only after [`Index::handle_finished`], like one that was removed in sight.
+    Gone {
+        /// Which.
+        cgroup: CgroupId,
+    },
+    /// Something may have been missed: a path was cut, a new root of pods appeared, records were lost. Walk the tree
+    /// again. Comes often when much goes on: wait a little and do it once for many.
+    Rescan,
+}
+
+/// What the kernel side tracks a cgroup as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CgroupKind {
+    /// Above containers, or beside them without being one: only its children matter.
+    Ancestor,
+    /// A container.
+    Container,
+    /// Made inside a container by the container itself.
+    Nested,
+}
