@@ -1,0 +1,83 @@
+//! The correlator's limits and thresholds, each with its reason.
+
+use std::time::Duration;
+
+/// What the correlator waits for, remembers and finds worth telling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// How long after a container's cgroup is empty its verdict is final. Records come from one buffer per CPU and
+    /// overtake each other by microseconds; the wait covers a slow reader too, and nobody misses a quarter second.
+    pub settle: Duration,
+    /// A kill stamped this much after an exit still counts as before it: clocks of two CPUs may differ by microseconds.
+    /// `runc kill --all 9` follows an exit by 2 ms or more and must stay outside.
+    pub skew: Duration,
+    /// An exec of the hook's command is the hook, without a known deletion, when the stop signal comes while it runs or
+    /// within this after its end. The kubelet stops at once; this covers a slow runtime.
+    pub hook_follow: Duration,
+    /// Without a known deletion, a container that the kubelet stopped waits this long for others of its pod to follow:
+    /// native sidecars are stopped only once the runtime has told of the main containers' ends.
+    pub join: Duration,
+    /// The grace period where none is known: Kubernetes' default.
+    pub default_grace: Duration,
+    /// What a stop may take over the grace period: 2 s that the kubelet grants after a hook, and a runtime that restarts.
+    /// A signal after which nothing has ended for grace and margin was no stop.
+    pub margin: Duration,
+    /// How far the API server's clock may be from the node's, and a second for deletion times being whole seconds.
+    pub clock_skew: Duration,
+    /// How long after the init's exit the record of an empty cgroup is waited for before it counts as lost. Processes in
+    /// uninterruptible sleep may hold a cgroup for long, but seldom for a minute.
+    pub empty_wait: Duration,
+    /// How long a reported container is remembered when the removal of its cgroup is never seen.
+    pub forget_after: Duration,
+    /// How long evidence about a removed cgroup waits for somebody to tell whose it was.
+    pub identity_wait: Duration,
+    /// The OOM killer's choice of another process explains an end of the init within this time.
+    pub oom_window: Duration,
+
+    /// Containers remembered. A node runs some hundreds; a lost removal costs one until `forget_after`.
+    pub max_containers: usize,
+    /// Cgroups with evidence and without identity.
+    pub max_unknown: usize,
+    /// Records of processes that entered one container: the living and the last few ended.
+    pub max_entered: usize,
+    /// Signals, kills, deliveries and OOM victims remembered per container, each.
+    pub max_signals: usize,
+    /// Pods remembered as deleted and reported, so that a container that turns up late is not reported again.
+    pub max_reported: usize,
+
+    /// More of the grace period used than this is nearly all: one slow request more and it is a kill.
+    pub nearly_exhausted: f64,
+    /// A hook that keeps a core busy for more than this part of its time is costly: hooks should wait, not compute.
+    pub costly_cpu: f64,
+    /// Less CPU time than this is never costly.
+    pub costly_cpu_min: Duration,
+    /// More processes than this are costly: a loop that starts programs.
+    pub costly_processes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            settle: Duration::from_millis(250),
+            skew: Duration::from_millis(1),
+            hook_follow: Duration::from_secs(2),
+            join: Duration::from_secs(2),
+            default_grace: Duration::from_secs(30),
+            margin: Duration::from_secs(30),
+            clock_skew: Duration::from_secs(5),
+            empty_wait: Duration::from_secs(60),
+            forget_after: Duration::from_secs(60),
+            identity_wait: Duration::from_secs(10),
+            oom_window: Duration::from_secs(10),
+            max_containers: 4096,
+            max_unknown: 1024,
+            max_entered: 48,
+            max_signals: 16,
+            max_reported: 1024,
+            nearly_exhausted: 0.8,
+            costly_cpu: 0.2,
+            costly_cpu_min: Duration::from_millis(500),
+            costly_processes: 50,
+        }
+    }
+}

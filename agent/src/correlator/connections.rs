@@ -1,0 +1,43 @@
+//! Connections of a container over its termination: differences of snapshots.
+
+use super::evidence::Sent;
+use super::hook::Hook;
+use super::verdict::Scene;
+use crate::model::{BootTime, Connections, Counters, Directions};
+
+/// Measures them, as far as the snapshots go.
+///
+/// The kernel writes the exit's record before the process's sockets change state, so its snapshot still has them open.
+/// When the init was killed, the snapshot of the kill counts: what was cut is what was open when SIGKILL went out.
+pub(super) fn measure(
+    scene: &Scene<'_>,
+    start: Option<BootTime>,
+    acts: &[Option<BootTime>; 3],
+    hook: Option<&Hook>,
+    stop: Option<&Sent>,
+    kill: Option<&Sent>,
+) -> Connections {
+    let mut measured = Connections { partial: scene.identity.older_than_agent, ..Connections::default() };
+    let Some(start) = start else { return measured };
+    let exit = scene.evidence.exit.as_ref();
+    // Before the exit the latest snapshot says how it stands; totals only grow, so a lost exit loses little.
+    let last = exit.map_or(&scene.evidence.latest.1, |ended| &ended.counters);
+    let snapshots = [hook.map(|hook| &hook.counters), stop.map(|it| &it.counters), kill.map(|it| &it.counters)];
+    let act = acts.iter().position(|at| *at == Some(start)).and_then(|index| snapshots[index]);
+    let first = act.or(exit.map(|ended| &ended.counters));
+
+    measured.at_start = first.map(open);
+    measured.opened = first.map(|first| Directions {
+        inbound: last.inbound_total.saturating_sub(first.inbound_total),
+        outbound: last.outbound_total.saturating_sub(first.outbound_total),
+    });
+    measured.zombie = kill.map(|kill| &kill.counters).or(exit.map(|ended| &ended.counters)).map(open);
+    // The kernel counts since the first signal from outside, which may have been a reload long ago.
+    measured.late = stop.map(|stop| last.late.saturating_sub(stop.counters.late));
+    measured.traffic_tail = last.last_inbound.filter(|at| *at > start).map(|at| at.since(start));
+    measured
+}
+
+fn open(counters: &Counters) -> Directions {
+    Directions { inbound: counters.inbound_open, outbound: counters.outbound_open }
+}

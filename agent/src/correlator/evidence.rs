@@ -1,0 +1,199 @@
+//! What was seen of one container: records sorted by their own time, so that the order of their arrival is gone.
+
+use super::Config;
+use super::entered::Entered;
+use crate::model::{
+    BootTime, CgroupId, Comm, Counters, Event, Kind, Pid, PreStop, Signal, SignalDelivered, SignalSent, WaitStatus,
+};
+
+/// Everything remembered about one life of a container. Holds no conclusion: [`super::verdict`] draws those.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Evidence {
+    /// Processes that came in from outside: hooks, probes, `kubectl exec`.
+    pub(super) entered: Entered,
+    /// A program was executed as init: not only set up by the runtime.
+    pub(super) init_started: bool,
+    /// Processes of its own were seen.
+    pub(super) populated_at: Option<BootTime>,
+    /// Signals that processes sent to the init, without SIGKILL.
+    pub(super) signals: Vec<Sent>,
+    /// SIGKILLs that processes sent to the init and that found it alive.
+    pub(super) kills: Vec<Sent>,
+    /// SIGKILL by the kernel to an init that was alive: the OOM killer.
+    pub(super) kernel_kill: Option<BootTime>,
+    /// What the init took.
+    pub(super) deliveries: Vec<(BootTime, SignalDelivered)>,
+    /// Whom the OOM killer chose; true for the init.
+    pub(super) victims: Vec<(BootTime, bool)>,
+    /// The init's end.
+    pub(super) exit: Option<Ended>,
+    /// The last time the cgroup became empty.
+    pub(super) empty_at: Option<BootTime>,
+    /// The cgroup's removal.
+    pub(super) removed_at: Option<BootTime>,
+    /// The time of the earliest record.
+    pub(super) first: Option<BootTime>,
+    /// The latest snapshot of the counters.
+    pub(super) latest: (BootTime, Counters),
+    /// When the count of lost records was seen to have grown, and to what.
+    pub(super) losses: Vec<(BootTime, u64)>,
+    /// Records that were dropped to stay within bounds.
+    pub(super) evicted: u64,
+}
+
+/// A signal on its way to the init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) at: BootTime,
+    pub(super) signal: Signal,
+    pub(super) ignored: bool,
+    pub(super) sender: Pid,
+    pub(super) sender_cgroup: Option<CgroupId>,
+    pub(super) comm: Comm,
+    pub(super) counters: Counters,
+}
+
+/// The init's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) at: BootTime,
+    pub(super) status: WaitStatus,
+    pub(super) comm: Comm,
+    pub(super) counters: Counters,
+}
+
+impl Evidence {
+    /// Losses remembered; later growth extends the last.
+    const MAX_LOSSES: usize = 8;
+
+    /// Takes note of an event. `hook` is the container's preStop handler, if known: its runs are kept longest.
+    pub(super) fn record(&mut self, event: &Event, hook: Option<&PreStop>, config: &Config) {
+        let at = event.at;
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        if !matches!(event.kind, Kind::CgroupCreated { .. } | Kind::CgroupRemoved) {
+            self.snapshot(at, event.counters);
+        }
+        match &event.kind {
+            Kind::Exec(exec) if exec.init => self.init_started |= !is_runtime(&exec.comm, &exec.filename),
+            Kind::Exec(exec) if exec.entered => {
+                self.entered.exec(at, exec, event.counters);
+                self.evicted += self.entered.shrink(config.max_entered, hook);
+            }
+            Kind::Exit(exit) if exit.init => {
+                if self.exit.is_none_or(|known| at < known.at) {
+                    self.exit = Some(Ended { at, status: exit.status, comm: exit.comm, counters: event.counters });
+                }
+            }
+            Kind::Exit(exit) if exit.entered => {
+                self.entered.exit(at, exit, event.counters);
+                self.evicted += self.entered.shrink(config.max_entered, hook);
+            }
+            Kind::SignalSent(sent) if sent.init => self.signal(at, sent, event.counters, config.max_signals),
+            Kind::SignalDelivered(delivered) => {
+                let list = &mut self.deliveries;
+                self.evicted += insert(list, (at, *delivered), |(at, it)| (*at, it.signal.0), config.max_signals);
+            }
+            Kind::OomVictim { init, .. } => {
+                self.evicted += insert(&mut self.victims, (at, *init), |it| *it, config.max_signals);
+            }
+            Kind::CgroupPopulated => self.populated_at = self.populated_at.max(Some(at)),
+            Kind::CgroupEmpty => self.empty_at = self.empty_at.max(Some(at)),
+            Kind::CgroupRemoved => self.removed_at = Some(self.removed_at.map_or(at, |known| known.min(at))),
+            Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } | Kind::Lost => {}
+        }
+    }
+
+    /// Whether the container ever ran a program, as far as is known.
+    pub(super) fn lived(&self) -> bool {
+        self.init_started || !self.signals.is_empty() || !self.kills.is_empty() || !self.entered.is_empty()
+    }
+
+    /// Whether the init ended before it became the container's program: the runtime could not start it.
+    pub(super) fn failed_to_start(&self) -> bool {
+        !self.init_started && self.exit.is_some_and(|ended| is_runtime(&ended.comm, ""))
+    }
+
+    /// When the cgroup became empty for good: of processes, or removed.
+    pub(super) fn emptied(&self) -> Option<BootTime> {
+        // A cgroup is populated and emptied again while a container is being made: only an end counts.
+        let empty = self.empty_at.filter(|at| Some(*at) > self.populated_at);
+        let after_exit = empty.filter(|at| self.exit.is_none_or(|ended| *at + EMPTY_SKEW >= ended.at));
+        after_exit.or(self.removed_at)
+    }
+
+    fn signal(&mut self, at: BootTime, sent: &SignalSent, counters: Counters, max: usize) {
+        let record = Sent {
+            at,
+            signal: sent.signal,
+            ignored: sent.ignored,
+            sender: sent.sender,
+            sender_cgroup: sent.sender_cgroup,
+            comm: sent.comm,
+            counters,
+        };
+        let kill = sent.signal == Signal::KILL;
+        if sent.from_kernel() {
+            // A dying init of a pid namespace sends SIGKILL to all, itself included; the kernel drops that one.
+            if kill && !sent.ignored {
+                self.kernel_kill = Some(self.kernel_kill.map_or(at, |known| known.min(at)));
+            }
+        } else if !kill {
+            insert(&mut self.signals, record, |it| (it.at, it.signal.0), usize::MAX);
+            self.evicted += shrink_signals(&mut self.signals, max);
+        } else if !sent.ignored {
+            // SIGKILL is dropped ("ignored") only by a process that is dying already: prepare_signal(), kernel/signal.c.
+            insert(&mut self.kills, record, |it| (it.at, it.signal.0), usize::MAX);
+            if self.kills.len() > max {
+                self.kills.pop();
+                self.evicted += 1;
+            }
+        }
+    }
+
+    fn snapshot(&mut self, at: BootTime, counters: Counters) {
+        if at >= self.latest.0 {
+            self.latest = (at, counters);
+        }
+        let full = self.losses.len() >= Self::MAX_LOSSES;
+        match self.losses.last_mut() {
+            Some((_, known)) if counters.lost < *known => {}
+            Some((seen, known)) if counters.lost == *known => *seen = at.min(*seen),
+            None if counters.lost == 0 => {}
+            Some(last) if full => *last = (at, counters.lost),
+            _ => self.losses.push((at, counters.lost)),
+        }
+    }
+}
+
+/// An exit and the empty cgroup that follows it may be stamped out of order by this much.
+const EMPTY_SKEW: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Whether this is a stage of the runtime on its way into the container, not a program of it: runc 1.5 clones `runc
+/// init` straight into the cgroup, and it re-executes itself from a file descriptor there.
+pub(super) fn is_runtime(comm: &Comm, filename: &str) -> bool {
+    comm.as_bytes().starts_with(b"runc:[") || filename.starts_with("/proc/self/fd/") || filename.starts_with("/dev/fd/")
+}
+
+/// Inserts sorted by `key`; drops the oldest over `max`. Tells how many were dropped.
+fn insert<T, K: Ord>(list: &mut Vec<T>, item: T, key: impl Fn(&T) -> K, max: usize) -> u64 {
+    let index = list.partition_point(|known| key(known) <= key(&item));
+    list.insert(index, item);
+    if list.len() <= max {
+        return 0;
+    }
+    list.remove(0);
+    1
+}
+
+/// Drops signals over `max`: first those that are neither the first nor the last of their kind, because a termination
+/// starts with the first and hangs on the last.
+fn shrink_signals(signals: &mut Vec<Sent>, max: usize) -> u64 {
+    if signals.len() <= max {
+        return 0;
+    }
+    let of_kind = |part: &[Sent], signal: Signal| part.iter().any(|it| it.signal == signal);
+    let middle = (0..signals.len())
+        .find(|&i| of_kind(&signals[..i], signals[i].signal) && of_kind(&signals[i + 1..], signals[i].signal));
+    signals.remove(middle.unwrap_or(0));
+    1
+}

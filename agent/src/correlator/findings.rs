@@ -1,0 +1,349 @@
+//! What went wrong in a termination, and what to change: in words for somebody who was woken by it.
+
+use std::time::Duration;
+
+use super::Config;
+use super::verdict::Verdict;
+use crate::model::{
+    Disposition, Finding, FindingId, HookResult, HookTimeline, Outcome, StopSignal, Timeline, WaitStatus,
+};
+
+/// Everything found, in the order of [`FindingId`], containers in the timeline's order.
+pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], config: &Config) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = verdicts.iter().flat_map(|verdict| about(timeline, verdict, config)).collect();
+    if let Some(grace) = timeline.grace_period.filter(|grace| timeline.grace_started && grace.as_secs() <= 1) {
+        let message = format!(
+            "The pod had a grace period of {}: its preStop hook gets about 1 s and its application about 2 s.",
+            whole(grace)
+        );
+        let advice = "Do not delete with --force or --grace-period 0 or 1, and set terminationGracePeriodSeconds to 30 \
+                      or more; a hard eviction does the same, so set requests for what the pod really uses."
+            .to_owned();
+        findings.push(Finding { id: FindingId::NoGrace, container: None, message, advice });
+    }
+    findings.sort_by_key(|finding| finding.id);
+    findings
+}
+
+/// One container of a termination.
+struct Subject<'a> {
+    verdict: &'a Verdict,
+    grace: Option<Duration>,
+    /// From the pod's start to the container's end: its containers share one grace period.
+    used: Option<Duration>,
+    config: &'a Config,
+}
+
+fn about(timeline: &Timeline, verdict: &Verdict, config: &Config) -> Vec<Finding> {
+    let end = verdict.timeline.exit.filter(|_| verdict.kubelet.is_some()).map(|exit| exit.at);
+    let used = end.map(|end| end.since(timeline.start));
+    let subject = Subject { verdict, grace: timeline.grace_period, used, config };
+    let all = [
+        subject.prestop_failed(),
+        subject.prestop_timeout(),
+        subject.prestop_costly(),
+        subject.stop_signal(),
+        subject.grace_exhausted(),
+        subject.grace_nearly_exhausted(),
+        subject.connections_cut(),
+        subject.late_connections(),
+        subject.oom(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+impl Subject<'_> {
+    fn prestop_failed(&self) -> Option<Finding> {
+        let hook = self.hook(HookResult::Failed)?;
+        let status = hook.status?;
+        let took = hook.duration()?;
+        let message = if took.is_zero() {
+            format!("The preStop hook of {} could not be started: {}.", self.name(), how(status))
+        } else {
+            format!("The preStop hook of {} failed with {} after {}.", self.name(), how(status), seconds(took))
+        };
+        let advice = if took.is_zero() || matches!(status.code(), Some(126 | 127)) {
+            "Check that the hook's command is in the image and executable: the kubelet did not wait and sent the stop \
+             signal at once."
+        } else {
+            "Run the hook by hand with `kubectl exec` and make it end with exit code 0: the kubelet does not retry it and \
+             sends the stop signal at once, so what the hook was to wait for did not happen."
+        };
+        self.found(FindingId::PrestopFailed, message, advice.to_owned())
+    }
+
+    fn prestop_timeout(&self) -> Option<Finding> {
+        let hook = self.hook(HookResult::Timeout)?;
+        let stop = self.verdict.timeline.stop_signal?;
+        let ran = stop.at.since(hook.start);
+        let message = format!(
+            "The preStop hook of {} was still running {} after its start when {} was sent{}.",
+            self.name(),
+            seconds(ran),
+            stop.signal,
+            self.grace.map(|grace| format!(", with a grace period of {}", whole(grace))).unwrap_or_default(),
+        );
+        let grace = self.grace.unwrap_or(ran);
+        let advice = format!(
+            "Give the hook a limit of its own, for example `timeout {}`, or set terminationGracePeriodSeconds to at least \
+             {}: hook and shutdown share it, and after a hook that uses it up the application gets 2 s.",
+            (grace.as_secs() / 2).max(1),
+            round_up(grace.saturating_mul(2)),
+        );
+        self.found(FindingId::PrestopTimeout, message, advice)
+    }
+
+    fn prestop_costly(&self) -> Option<Finding> {
+        let hook = self.verdict.timeline.hook?;
+        let (took, cpu, processes) = (hook.duration()?, hook.cpu?, hook.processes?);
+        let busy = cpu > self.config.costly_cpu_min && cpu.as_secs_f64() > self.config.costly_cpu * took.as_secs_f64();
+        if !busy && processes <= self.config.costly_processes {
+            return None;
+        }
+        let message = format!(
+            "The preStop hook of {} used {} of CPU time and {processes} processes in {}.",
+            self.name(),
+            seconds(cpu),
+            seconds(took),
+        );
+        let advice = "Do not poll in a hook: replace the loop by one `sleep`, or by the handler `sleep`, which starts no \
+                      process at all; if it must poll, let it sleep 1 s between two looks."
+            .to_owned();
+        self.found(FindingId::PrestopCostly, message, advice)
+    }
+
+    fn stop_signal(&self) -> Option<Finding> {
+        let stop = self.verdict.timeline.stop_signal?;
+        let ran_out = self.verdict.was_forced() || self.is_nearly_exhausted();
+        let shell = self.verdict.comm.filter(|comm| SHELLS.contains(&comm.as_bytes()));
+        let kept = match stop.disposition? {
+            Disposition::Ignored => true,
+            Disposition::Handled => !self.verdict.forwarded,
+            Disposition::Default => false,
+        };
+        let left = self.after_stop(&stop);
+        match shell {
+            Some(shell) if kept && ran_out => {
+                let message = format!(
+                    "PID 1 of {} is the shell {shell}: it did not pass {} on, so the application never heard of it{left}.",
+                    self.name(),
+                    stop.signal,
+                );
+                let advice = "Let the shell start the application with `exec`, or use the exec form ENTRYPOINT [\"app\"] \
+                              without a shell; where a shell must stay, run it under tini -g."
+                    .to_owned();
+                self.found(FindingId::StopSignalNotForwarded, message, advice)
+            }
+            _ if stop.disposition == Some(Disposition::Ignored) => {
+                let comm = self.verdict.comm.map(|comm| format!(" ({comm})")).unwrap_or_default();
+                let message = format!(
+                    "{} had no effect on PID 1 of {}{comm}, which ignores it or has no handler for it{left}.",
+                    stop.signal,
+                    self.name(),
+                );
+                let advice = format!(
+                    "Install a handler for {} in the application (PID 1 gets no default action), start it under an init \
+                     such as tini, or set lifecycle.stopSignal to a signal that it handles.",
+                    stop.signal,
+                );
+                self.found(FindingId::StopSignalIgnored, message, advice)
+            }
+            _ => None,
+        }
+    }
+
+    fn grace_exhausted(&self) -> Option<Finding> {
+        let it = &self.verdict.timeline;
+        let used = self.used.filter(|_| it.outcome == Some(Outcome::Forced))?;
+        let stop = it.stop_signal?;
+        let killed = it.killed_at?.since(stop.at);
+        let grace = self.grace.map(|grace| format!(" of {}", whole(grace))).unwrap_or_default();
+        let message = format!(
+            "SIGKILL ended {} {} after {}, {} into a grace period{grace}.",
+            self.name(),
+            seconds(killed),
+            stop.signal,
+            seconds(used),
+        );
+        let early = self.grace.is_some_and(|grace| used.as_secs_f64() < self.config.nearly_exhausted * grace.as_secs_f64());
+        let advice = if early {
+            "The kill came early: find out who shortened the grace period (node shutdown, eviction, a second deletion with \
+             less grace, or a kill by hand)."
+                .to_owned()
+        } else if stop.disposition == Some(Disposition::Ignored) {
+            "More grace would not help: make the application act on the stop signal first.".to_owned()
+        } else {
+            let hook = it.hook.and_then(|hook| hook.duration()).unwrap_or_default();
+            let grace = self.grace.unwrap_or(used).max(used);
+            let more = round_up(grace.saturating_mul(2));
+            let hook = if hook.as_secs_f64() > 0.5 * used.as_secs_f64() {
+                format!(", or shorten the preStop hook, which took {} of it", seconds(hook))
+            } else {
+                String::new()
+            };
+            format!("Set terminationGracePeriodSeconds to {more} and see how long it takes, or make the shutdown shorter{hook}.")
+        };
+        self.found(FindingId::GraceExhausted, message, advice)
+    }
+
+    fn grace_nearly_exhausted(&self) -> Option<Finding> {
+        let (used, grace) = self.used.zip(self.grace)?;
+        if self.verdict.timeline.outcome == Some(Outcome::Forced) || !self.is_nearly_exhausted() {
+            return None;
+        }
+        let percent = 100.0 * used.as_secs_f64() / grace.as_secs_f64();
+        let message =
+            format!("{} used {} of its grace period of {}: {percent:.0} %.", self.capital(), seconds(used), whole(grace));
+        let wanted = round_up(self.grace_for(used));
+        let advice = format!("Set terminationGracePeriodSeconds to at least {wanted}, or make the shutdown shorter.");
+        self.found(FindingId::GraceNearlyExhausted, message, advice)
+    }
+
+    fn connections_cut(&self) -> Option<Finding> {
+        let it = &self.verdict.timeline;
+        let zombie = it.connections.zombie.filter(|zombie| it.exit.is_some() && zombie.inbound > 0)?;
+        let start = it.connections.at_start.unwrap_or_default().inbound;
+        let opened = it.connections.opened.unwrap_or_default().inbound;
+        let of = match self.verdict.kubelet {
+            Some(_) => format!(" ({start} were open when the termination began, {opened} came later)"),
+            None => String::new(),
+        };
+        let count = plural(zombie.inbound, "inbound connection was", "inbound connections were");
+        let message = format!("{count} still open when {} ended{of}.", self.name());
+        let disposition = it.stop_signal.and_then(|stop| stop.disposition);
+        let advice = if it.outcome == Some(Outcome::Forced) {
+            "Let the application close its connections on the stop signal: refuse new ones, end keep-alive ones after their \
+             current answer, and set a limit below terminationGracePeriodSeconds for the rest."
+        } else if disposition == Some(Disposition::Default) {
+            "Install a handler for the stop signal: the application died of it on the spot. Let it stop accepting, answer \
+             what is open, and only then leave."
+        } else if self.verdict.kubelet.is_none() {
+            "It left without being asked: find out why from its log and exit status; its clients saw these connections fail."
+        } else {
+            "Let the application wait for open connections before it leaves (http.Server.Shutdown, graceful shutdown of the \
+             framework), and close keep-alive ones after their current answer."
+        };
+        self.found(FindingId::ConnectionsCut, message, advice.to_owned())
+    }
+
+    fn late_connections(&self) -> Option<Finding> {
+        let it = &self.verdict.timeline;
+        let late = it.connections.late.filter(|late| *late > 0 && it.exit.is_some())?;
+        let stop = it.stop_signal?;
+        let tail = it.connections.traffic_tail.unwrap_or_default();
+        let count = plural(late, "inbound connection", "inbound connections");
+        let message = format!(
+            "{} got {count} after {}; the last one came {} after the termination began.",
+            self.capital(),
+            stop.signal,
+            seconds(tail),
+        );
+        let sleep = tail.as_secs().saturating_add(2);
+        let after = it.stop_to_exit().unwrap_or_default();
+        let needed = Duration::from_secs(sleep).saturating_add(after);
+        let grace = match self.grace {
+            Some(grace) if self.grace_for(needed) > grace => {
+                format!(" and terminationGracePeriodSeconds to {}", round_up(self.grace_for(needed)))
+            }
+            _ => String::new(),
+        };
+        let advice = format!(
+            "Set a preStop hook that sleeps {sleep} s{grace}, so that load balancers have let go of the pod before it stops; \
+             with no other ready endpoint, traffic to a terminating pod is meant to be."
+        );
+        self.found(FindingId::LateConnections, message, advice)
+    }
+
+    fn oom(&self) -> Option<Finding> {
+        let it = &self.verdict.timeline;
+        let during = self.verdict.oom_kills > 0 || it.outcome == Some(Outcome::Oom);
+        if !during || self.verdict.kubelet.is_none() {
+            return None;
+        }
+        let kills = plural(self.verdict.oom_kills.max(1) as u64, "process", "processes");
+        let message = format!("The OOM killer ended {kills} of {} during its termination.", self.name());
+        let advice = "Raise the memory limit, or let the shutdown need less: hooks run inside the container and count \
+                      towards its limit, and so does what is flushed at the end."
+            .to_owned();
+        self.found(FindingId::OomDuringTermination, message, advice)
+    }
+
+    fn found(&self, id: FindingId, message: String, advice: String) -> Option<Finding> {
+        Some(Finding { id, container: self.verdict.timeline.name.clone(), message, advice })
+    }
+
+    fn name(&self) -> String {
+        match &self.verdict.timeline.name {
+            Some(name) => format!("container {name}"),
+            None => "the container".to_owned(),
+        }
+    }
+
+    fn capital(&self) -> String {
+        match &self.verdict.timeline.name {
+            Some(name) => format!("Container {name}"),
+            None => "The container".to_owned(),
+        }
+    }
+
+    fn hook(&self, result: HookResult) -> Option<HookTimeline> {
+        self.verdict.timeline.hook.filter(|hook| hook.result == Some(result))
+    }
+
+    fn is_nearly_exhausted(&self) -> bool {
+        let Some((used, grace)) = self.used.zip(self.grace.filter(|grace| !grace.is_zero())) else { return false };
+        used.as_secs_f64() > self.config.nearly_exhausted * grace.as_secs_f64()
+    }
+
+    /// The grace period of which this is not nearly all.
+    fn grace_for(&self, needed: Duration) -> Duration {
+        let seconds = needed.as_secs_f64() / self.config.nearly_exhausted;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// What became of the container after the stop signal, once that is known.
+    fn after_stop(&self, stop: &StopSignal) -> String {
+        let it = &self.verdict.timeline;
+        match it.exit {
+            Some(_) if self.verdict.was_forced() => {
+                let killed = it.killed_at.map(|at| at.since(stop.at)).unwrap_or_default();
+                format!("; SIGKILL ended it {} later", seconds(killed))
+            }
+            Some(exit) => format!("; it ended {} later", seconds(exit.at.since(stop.at))),
+            None => String::new(),
+        }
+    }
+}
+
+/// Shells that start a program as their child and keep signals to themselves. `busybox` is one when it is PID 1 by
+/// that name.
+const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"busybox", b"zsh", b"ksh"];
+
+fn how(status: WaitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => format!("status {}", status.0),
+    }
+}
+
+fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+fn whole(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+/// Whole seconds, up to the next 5: nobody sets a grace period of 37 s.
+fn round_up(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(5000).try_into().map_or(u64::MAX, |fives: u64| fives.saturating_mul(5))
+}

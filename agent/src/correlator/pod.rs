@@ -1,0 +1,358 @@
+//! Groups the containers of a pod into one termination, and decides when it is done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::evidence::Evidence;
+use super::verdict::{Scene, Verdict};
+use super::{Config, Output, findings};
+use crate::model::{
+    BootTime, CgroupId, Connections, ContainerIdentity, Outcome, Phase, Pod, PodUid, Reason, Role, TerminationId,
+    Timeline, WaitStatus, WallClock, WallTime,
+};
+
+/// One pod and its containers.
+///
+/// A termination opens with the first container that begins to end, and each that begins while it is open joins it.
+/// When deletion is known it is done when every known container is; else when those that began are, after a short wait
+/// for others if the kubelet had a hand in it. The sandbox takes no part.
+#[derive(Debug)]
+pub(super) struct PodState {
+    uid: PodUid,
+    info: Option<Arc<Pod>>,
+    requested: Option<WallTime>,
+    grace: Option<Duration>,
+    /// In the order in which they became known.
+    pub(super) containers: Vec<Container>,
+    /// Every cgroup that was ever one of them, to tell who is inside the pod.
+    cgroups: BTreeSet<CgroupId>,
+    open: Option<Open>,
+    last_id_ms: Option<u64>,
+    /// When to look again without an event.
+    pub(super) deadline: Option<BootTime>,
+}
+
+/// One life of a container: what was seen of it and whose it is.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) identity: Arc<ContainerIdentity>,
+    pub(super) evidence: Evidence,
+    /// Its place in the order of all.
+    pub(super) number: u64,
+    /// Its cgroup id has been given to another.
+    pub(super) replaced: bool,
+    reported_at: Option<BootTime>,
+}
+
+/// A termination that goes on.
+#[derive(Debug)]
+struct Open {
+    id: TerminationId,
+    /// As last shown, without what changes all the time.
+    shown: Option<Timeline>,
+}
+
+/// What all pods share.
+#[derive(Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) config: &'a Config,
+    pub(super) now: BootTime,
+    pub(super) clock: &'a WallClock,
+}
+
+/// What an evaluation changed.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) outputs: Vec<Output>,
+    /// Lives that are remembered no more, by their number and whether they still held their cgroup id.
+    pub(super) dropped: Vec<(u64, CgroupId)>,
+    /// The termination of a deleted pod is done.
+    pub(super) deleted: bool,
+    /// Containers that ended after their pod's termination was reported.
+    pub(super) late: u64,
+}
+
+impl Container {
+    pub(super) fn new(identity: Arc<ContainerIdentity>, evidence: Evidence, number: u64) -> Container {
+        Container { identity, evidence, number, replaced: false, reported_at: None }
+    }
+
+    /// Ends this life because the cgroup id has another owner from `at` on.
+    pub(super) fn replace(&mut self, at: BootTime) {
+        self.replaced = true;
+        self.evidence.removed_at = self.evidence.removed_at.or(Some(at));
+    }
+
+    fn is_gone(&self) -> bool {
+        self.replaced || self.evidence.removed_at.is_some()
+    }
+}
+
+/// Cgroup ids of one pod to remember; its containers may restart for months.
+const MAX_POD_CGROUPS: usize = 64;
+
+impl PodState {
+    pub(super) fn new(uid: PodUid) -> PodState {
+        PodState {
+            uid,
+            info: None,
+            requested: None,
+            grace: None,
+            containers: Vec::new(),
+            cgroups: BTreeSet::new(),
+            open: None,
+            last_id_ms: None,
+            deadline: None,
+        }
+    }
+
+    /// Takes note of what is known about the pod and of one of its cgroups.
+    ///
+    /// The request for deletion is latched, because the kubelet rewrites the deletion time at the end. From then on the
+    /// grace period only shrinks, and not to 0: that is the same rewriting.
+    pub(super) fn learn(&mut self, identity: &ContainerIdentity) {
+        if self.cgroups.len() >= MAX_POD_CGROUPS && !self.cgroups.contains(&identity.cgroup) {
+            let live: Vec<CgroupId> = self.containers.iter().map(|it| it.identity.cgroup).collect();
+            let old = self.cgroups.iter().copied().find(|cgroup| !live.contains(cgroup));
+            self.cgroups.remove(&old.or(self.cgroups.first().copied()).unwrap_or(identity.cgroup));
+        }
+        self.cgroups.insert(identity.cgroup);
+        let Some(pod) = &identity.pod else { return };
+        self.info = Some(pod.clone());
+        let shrinks = match (self.grace, pod.grace_period) {
+            (Some(known), Some(new)) => !new.is_zero() && new < known,
+            _ => true,
+        };
+        if self.requested.is_none() || shrinks {
+            self.grace = pod.grace_period.or(self.grace);
+        }
+        self.requested = self.requested.or(pod.requested);
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.containers.is_empty() && self.open.is_none()
+    }
+
+    /// Concludes anew from the evidence. `reported`: a pod of this uid was deleted and its termination reported.
+    pub(super) fn evaluate(&mut self, world: World<'_>, reported: bool) -> Changes {
+        let mut changes = Changes::default();
+        // A static pod comes back with the same uid, and then it is not being deleted.
+        let reported = reported && (self.requested.is_some() || self.info.is_none());
+        let mut wake = Wake { now: world.now, at: None };
+        let verdicts = self.judge(world);
+        let is_final = |verdict: &Verdict| verdict.final_at.is_some_and(|at| at <= world.now);
+        for (_, verdict) in &verdicts {
+            wake.by(verdict.wake);
+        }
+
+        let (mut members, mut quiet): (Vec<_>, Vec<_>) =
+            verdicts.iter().filter(|(_, verdict)| verdict.start.is_some()).partition(|(_, it)| !self.is_quiet(it));
+        if reported && self.open.is_none() {
+            changes.late += members.iter().filter(|(_, verdict)| is_final(verdict)).count() as u64;
+            quiet.append(&mut members);
+        }
+        for (index, _) in quiet.iter().filter(|(_, verdict)| is_final(verdict)) {
+            self.containers[*index].reported_at = Some(world.now);
+        }
+        members.sort_by_key(|(index, verdict)| (verdict.start, *index));
+
+        if members.is_empty() {
+            changes.outputs.extend(self.open.take().map(|open| Output::Withdrawn(open.id)));
+        } else {
+            let others: Vec<&Verdict> =
+                verdicts.iter().filter(|(_, it)| it.start.is_none()).map(|(_, verdict)| verdict).collect();
+            let done = self.is_done(&members, &others, world, &mut wake);
+            let members: Vec<(usize, Verdict)> = members.into_iter().cloned().collect();
+            self.show(&members, done, world, &mut changes);
+        }
+        self.clean(&verdicts, world, &mut wake, &mut changes);
+        self.deadline = wake.at;
+        changes
+    }
+
+    fn judge(&self, world: World<'_>) -> Vec<(usize, Verdict)> {
+        let takes_part = |it: &Container| it.identity.role != Role::Sandbox && it.reported_at.is_none();
+        let judge = |(index, container): (usize, &Container)| {
+            let scene = Scene {
+                config: world.config,
+                now: world.now,
+                clock: world.clock,
+                evidence: &container.evidence,
+                identity: &container.identity,
+                requested: self.requested,
+                grace: self.grace,
+                pod_cgroups: &self.cgroups,
+            };
+            (index, scene.judge())
+        };
+        self.containers.iter().enumerate().filter(|(_, it)| takes_part(it)).map(judge).collect()
+    }
+
+    /// An init container that has done its work is part of a pod's start, not of its end.
+    fn is_quiet(&self, verdict: &Verdict) -> bool {
+        let success = verdict.timeline.exit.is_some_and(|exit| exit.status == WaitStatus(0));
+        let alone = self.requested.is_none() && self.open.is_none() && verdict.kubelet.is_none();
+        verdict.timeline.role == Role::Init && success && alone
+    }
+
+    fn is_done(
+        &self,
+        members: &[&(usize, Verdict)],
+        others: &[&Verdict],
+        world: World<'_>,
+        wake: &mut Wake,
+    ) -> bool {
+        let finals: Option<Vec<BootTime>> = members.iter().map(|(_, verdict)| verdict.final_at).collect();
+        let Some(last) = finals.and_then(|finals| finals.into_iter().max()) else { return false };
+        if last > world.now {
+            return false;
+        }
+        let wait = if others.is_empty() {
+            Duration::ZERO
+        } else if self.requested.is_some() {
+            // The others will be stopped too, unless the agent missed their end.
+            self.grace.unwrap_or(world.config.default_grace).saturating_add(world.config.margin)
+        } else if others.iter().any(|verdict| verdict.pending_until.is_some()) {
+            return false;
+        } else if members.iter().any(|(_, verdict)| verdict.kubelet.is_some()) {
+            world.config.join
+        } else {
+            Duration::ZERO
+        };
+        wake.by(Some(last + wait));
+        last + wait <= world.now
+    }
+
+    /// Shows the termination: as finished, or if something changed that a person would see.
+    fn show(&mut self, members: &[(usize, Verdict)], done: bool, world: World<'_>, changes: &mut Changes) {
+        let id = match &self.open {
+            Some(open) => open.id.clone(),
+            None => self.new_id(members),
+        };
+        let shown = self.open.take().and_then(|open| open.shown);
+        let timeline = self.timeline(id.clone(), members, done, world);
+        if done {
+            for (index, _) in members {
+                self.containers[*index].reported_at = Some(world.now);
+            }
+            changes.deleted = self.requested.is_some();
+            changes.outputs.push(Output::Finished(timeline));
+            return;
+        }
+        let visible = visible(&timeline);
+        if shown.as_ref() != Some(&visible) {
+            changes.outputs.push(Output::Changed(timeline));
+        }
+        self.open = Some(Open { id, shown: Some(visible) });
+    }
+
+    /// The id holds the start as it is known now, and stays when an earlier one is learnt.
+    fn new_id(&mut self, members: &[(usize, Verdict)]) -> TerminationId {
+        let start = start(members).unwrap_or_default();
+        let ms = start.0 / 1_000_000;
+        // Two containers may end by themselves in one millisecond, one reported before the other is known.
+        let ms = if self.last_id_ms == Some(ms) { ms.saturating_add(1) } else { ms };
+        self.last_id_ms = Some(ms);
+        TerminationId::new(format!("{}-{ms}", self.uid))
+    }
+
+    fn timeline(&self, id: TerminationId, members: &[(usize, Verdict)], done: bool, world: World<'_>) -> Timeline {
+        let verdicts: Vec<&Verdict> = members.iter().map(|(_, verdict)| verdict).collect();
+        let outcome = verdicts.iter().filter_map(|verdict| verdict.timeline.outcome).max();
+        let last = |verdict: &&Verdict| verdict.timeline.empty_at.or(verdict.timeline.exit.map(|exit| exit.at));
+        let start = start(members).unwrap_or_default();
+        let mut timeline = Timeline {
+            id,
+            uid: self.uid.clone(),
+            namespace: self.info.as_ref().map(|pod| pod.namespace.clone()),
+            pod: self.info.as_ref().map(|pod| pod.name.clone()),
+            node: self.info.as_ref().and_then(|pod| pod.node.clone()),
+            workload: self.info.as_ref().map(|pod| pod.workload.clone()),
+            reason: match (self.requested, outcome) {
+                (Some(_), _) => Reason::Deletion,
+                (None, Some(Outcome::Oom)) => Reason::Oom,
+                (None, _) => Reason::Unknown,
+            },
+            outcome: outcome.filter(|_| done),
+            complete: verdicts.iter().all(|verdict| verdict.complete),
+            requested: self.requested,
+            start,
+            // A container whose end was lost ends the termination at the last moment that is known.
+            end: done.then(|| verdicts.iter().filter_map(last).max().unwrap_or(start).max(start)),
+            grace_period: self.grace,
+            grace_started: verdicts.iter().any(|verdict| verdict.kubelet.is_some()),
+            phase: phase(&verdicts),
+            containers: verdicts.iter().map(|verdict| verdict.timeline.clone()).collect(),
+            findings: Vec::new(),
+            clock: world.clock.clone(),
+        };
+        timeline.findings = findings::find(&timeline, &verdicts, world.config);
+        timeline
+    }
+
+    /// Drops what is reported and gone, and what came and went without ever running.
+    fn clean(&mut self, verdicts: &[(usize, Verdict)], world: World<'_>, wake: &mut Wake, changes: &mut Changes) {
+        let mut index = 0;
+        self.containers.retain(|container| {
+            let begun = verdicts.iter().any(|(at, verdict)| *at == index && verdict.start.is_some());
+            index += 1;
+            let removed = container.evidence.removed_at.unwrap_or(world.now);
+            let drop_at = match container.reported_at {
+                _ if container.identity.role == Role::Sandbox => container.is_gone().then_some(world.now),
+                Some(_) if container.is_gone() => Some(world.now),
+                Some(at) => Some(at + world.config.forget_after),
+                None if begun => None,
+                None => container.is_gone().then_some(removed + world.config.settle),
+            };
+            wake.by(drop_at);
+            let keep = drop_at.is_none_or(|at| at > world.now);
+            if !keep {
+                let cgroup = container.identity.cgroup;
+                changes.dropped.push((container.number, cgroup));
+                // Another container has the cgroup id now: forgetting it would forget that one.
+                changes.outputs.extend((!container.replaced).then_some(Output::Forgotten(cgroup)));
+            }
+            keep
+        });
+    }
+}
+
+/// The earliest deadline that is still to come.
+struct Wake {
+    now: BootTime,
+    at: Option<BootTime>,
+}
+
+impl Wake {
+    fn by(&mut self, at: Option<BootTime>) {
+        let at = at.filter(|at| *at > self.now);
+        self.at = self.at.into_iter().chain(at).min();
+    }
+}
+
+/// The kubelet's first act on any of them; without one, the first end.
+fn start(members: &[(usize, Verdict)]) -> Option<BootTime> {
+    let kubelet = members.iter().filter_map(|(_, verdict)| verdict.kubelet).min();
+    kubelet.or(members.iter().filter_map(|(_, verdict)| verdict.start).min())
+}
+
+/// The least advanced phase of the main containers that began to end; once they are through, of the others: sidecars
+/// are stopped last.
+fn phase(verdicts: &[&Verdict]) -> Phase {
+    let least = |app: bool| {
+        let phases = verdicts.iter().filter(|it| (it.timeline.role == Role::App) == app);
+        phases.map(|verdict| verdict.timeline.phase).min().unwrap_or(Phase::Empty)
+    };
+    if least(true) == Phase::Empty { least(false) } else { least(true) }
+}
+
+/// A timeline without what changes all the time.
+fn visible(timeline: &Timeline) -> Timeline {
+    let mut visible = timeline.clone();
+    visible.clock = WallClock::default();
+    for container in &mut visible.containers {
+        container.connections = Connections::default();
+    }
+    visible
+}
