@@ -1,15 +1,114 @@
 //! Read-only globals: what the agent learns from the kernel's BTF before it loads the programs.
 
-/// `mark_victim` passes the victim's pid (before 6.8 or so).
-pub const MARK_VICTIM_PID: u32 = 0;
-/// `mark_victim` passes the victim's task.
-pub const MARK_VICTIM_TASK: u32 = 1;
+use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
-/// Offsets in bytes of kernel structure members, and which form an argument has. The verifier sees frozen constants,
-/// so a member costs one direct load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Globals {
+/// `mark_victim` passes the victim's task (6.8 and later).
+pub const MARK_VICTIM_TASK: u32 = 0;
+/// `mark_victim` passes the victim's thread id (before 6.8).
+pub const MARK_VICTIM_PID: u32 = 1;
+
+/// `sock_cgroup_data.cgroup` is a plain pointer (5.15 and later).
+pub const SOCK_CGROUP_POINTER: u32 = 0;
+/// `sock_cgroup_data.val` is a pointer, or something else when one of its two low bits is set (before 5.15,
+/// `sock_cgroup_ptr` in include/linux/cgroup.h).
+pub const SOCK_CGROUP_TAGGED: u32 = 1;
+
+macro_rules! globals {
+    ($($(#[$doc:meta])* $field:ident),+ $(,)?) => {
+        /// Offsets in bytes of kernel structure members, and which form an argument has. The verifier sees frozen
+        /// constants, so a member costs one direct load and a form that is not there costs nothing.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct Globals {
+            $($(#[$doc])* pub $field: u32),+
+        }
+
+        impl Globals {
+            /// All 0: what stands in the object before the agent fills it in.
+            pub const ZERO: Globals = Globals { $($field: 0),+ };
+        }
+    };
+}
+
+globals! {
+    /// `task_struct.pid`
+    task_pid,
     /// `task_struct.tgid`
-    pub task_tgid: u32,
+    task_tgid,
+    /// `task_struct.comm`
+    task_comm,
+    /// `task_struct.real_parent`
+    task_real_parent,
+    /// `task_struct.group_leader`
+    task_group_leader,
+    /// `task_struct.start_time`
+    task_start_time,
+    /// `task_struct.signal`
+    task_signal,
+    /// `task_struct.mm`
+    task_mm,
+    /// `task_struct.cgroups`
+    task_cgroups,
+    /// `task_struct.thread_pid`
+    task_thread_pid,
+    /// `task_struct.exit_code`
+    task_exit_code,
+    /// `task_struct.se.sum_exec_runtime`
+    task_sum_exec_runtime,
+    /// `signal_struct.live`
+    signal_live,
+    /// `signal_struct.flags`
+    signal_flags,
+    /// `signal_struct.group_exit_code`
+    signal_group_exit_code,
+    /// `signal_struct.sum_sched_runtime`
+    signal_sum_sched_runtime,
+    /// `signal_struct.cutime`
+    signal_cutime,
+    /// `signal_struct.cstime`
+    signal_cstime,
+    /// `mm_struct.arg_start`
+    mm_arg_start,
+    /// `mm_struct.arg_end`
+    mm_arg_end,
+    /// `linux_binprm.filename`
+    binprm_filename,
+    /// `pid.level`
+    pid_level,
+    /// `pid.numbers`
+    pid_numbers,
+    /// Size of a `struct upid`
+    upid_size,
+    /// `upid.nr`
+    upid_nr,
+    /// `css_set.dfl_cgrp`
+    css_set_dfl_cgrp,
+    /// `cgroup.kn`
+    cgroup_kn,
+    /// `cgroup.root`
+    cgroup_root,
+    /// `cgroup.self.parent`
+    cgroup_parent,
+    /// `cgroup_subsys_state.cgroup`
+    css_cgroup,
+    /// `cgroup_root.hierarchy_id`
+    cgroup_root_hierarchy_id,
+    /// `kernfs_node.id`
+    kernfs_node_id,
+    /// `kernfs_node.name`
+    kernfs_node_name,
+    /// `kernel_siginfo.si_code`
+    siginfo_code,
+    /// `k_sigaction.sa.sa_handler`
+    sigaction_handler,
+    /// `sock.sk_protocol`, 16 bits wide
+    sock_protocol,
+    /// `sock.sk_cgrp_data.cgroup`, or `.val` in the form [`SOCK_CGROUP_TAGGED`]
+    sock_cgroup,
+    /// [`SOCK_CGROUP_POINTER`] or [`SOCK_CGROUP_TAGGED`]
+    sock_cgroup_form,
+    /// [`MARK_VICTIM_TASK`] or [`MARK_VICTIM_PID`]
+    mark_victim_form,
+    /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
+    exit_passes_group_dead,
 }

@@ -5,11 +5,11 @@
 //! or sent over a network has types of its own.
 #![no_std]
 
-mod globals;
-mod maps;
 mod records;
+mod maps;
+mod globals;
 
-pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK};
+pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK, SOCK_CGROUP_POINTER, SOCK_CGROUP_TAGGED};
 pub use maps::{
     CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, CGROUP_KIND_PENDING, Cgroup, Container, Entered,
     Socket,

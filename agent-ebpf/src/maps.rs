@@ -37,8 +37,8 @@ pub struct Container {
     pub stop_at: u64,
     /// Number of that signal.
     pub stop_signal: u32,
-    /// The init's process id in the host's pid namespace; 0 before it is known.
-    pub init_pid: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 /// Value of the map `ENTERED`, keyed by the process id of a process that entered a container from outside (a hook, a
@@ -46,8 +46,10 @@ pub struct Container {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Entered {
+    /// CPU time in nanoseconds that the process had used when it executed its program: the runtime's set-up.
+    pub cpu_before_ns: u64,
     /// CPU time in nanoseconds of its descendants that have exited.
-    pub cpu_ns: u64,
+    pub descendants_cpu_ns: u64,
     /// Processes ever started in its tree, itself included.
     pub processes: u64,
 }

@@ -12,6 +12,17 @@ pub struct CgroupId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(pub u32);
 
+/// What a cgroup is to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CgroupKind {
+    /// Above containers, or beside them without being one: only its children matter.
+    Ancestor,
+    /// A container.
+    Container,
+    /// Made inside a container by the container itself.
+    Nested,
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

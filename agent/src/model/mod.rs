@@ -12,7 +12,7 @@ mod finding;
 
 pub use event::{Argv, Comm, Counters, Event, Exec, Exit, Kind, SignalDelivered, SignalSent, WaitStatus};
 pub use finding::{Finding, FindingId};
-pub use id::{CgroupId, ContainerId, Pid, PodUid, TerminationId};
+pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
 pub use pod::{ContainerIdentity, ContainerSpec, Pod, PreStop, Role, Workload};
 pub use signal::Signal;
 pub use time::{BootTime, WallClock, WallTime};

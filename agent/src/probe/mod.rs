@@ -1,1 +1,133 @@
-//! probe
+//! The kernel side as the agent sees it: load the programs, tell them what to track, read their records.
+
+mod ring;
+mod load;
+mod maps;
+mod offsets;
+mod btf;
+pub mod decode;
+
+pub use gracetrace_ebpf::Hook;
+pub use btf::BtfError;
+pub use load::{LoadError, Options};
+pub use maps::{Losses, MapUsage};
+pub use ring::Batch;
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::MapError;
+use aya::programs::Program;
+
+use crate::model::{BootTime, CgroupId, CgroupKind, Event, Pid};
+
+/// How many hooks there are: the length of what is counted by hook.
+pub const HOOKS: usize = Hook::ALL.len();
+
+/// The programs in the kernel. Dropping it takes them out.
+pub struct Probe {
+    ring: ring::Ring,
+    maps: maps::Maps,
+    hooks: Vec<HookStatus>,
+    programs: Ebpf,
+    /// While this is open the kernel takes the time of every run.
+    _stats: Option<OwnedFd>,
+}
+
+/// Whether a hook works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookStatus {
+    /// Which.
+    pub hook: Hook,
+    /// Why it does not.
+    pub missing: Option<String>,
+}
+
+/// What a hook has cost so far. The kernel counts only with [`Options::stats`], or when somebody else asks it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookUsage {
+    /// Which.
+    pub hook: Hook,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long it ran, all in all.
+    pub time: Duration,
+}
+
+/// What the kernel side uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// By hook, those that are attached.
+    pub hooks: Vec<HookUsage>,
+    /// By map.
+    pub maps: Vec<MapUsage>,
+}
+
+/// A call into the kernel failed after the programs were loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A map could not be read or written.
+    #[error("cannot use the map {map} of the kernel side: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// Waiting for records failed.
+    #[error("cannot wait for records of the kernel side: {0}")]
+    Wait(#[from] std::io::Error),
+}
+
+impl Probe {
+    /// Loads and attaches the programs. Must be called in a tokio runtime. Fails if not a single hook works.
+    pub fn load(options: &Options) -> Result<Probe, LoadError> {
+        load::load(options)
+    }
+
+    /// Every hook, and whether it works.
+    pub fn hooks(&self) -> &[HookStatus] {
+        &self.hooks
+    }
+
+    /// Waits until there are records and appends a limited number of them to `events`. May be cancelled: records that
+    /// were not returned stay where they are.
+    pub async fn next_batch(&mut self, events: &mut Vec<Event>) -> Result<Batch, ProbeError> {
+        Ok(self.ring.next_batch(events).await?)
+    }
+
+    /// What was lost since the programs were loaded, and an event for each container that has lost more than at the
+    /// last call. `now` goes into these events.
+    pub fn losses(&mut self, now: BootTime) -> Result<Losses, ProbeError> {
+        self.maps.losses(now)
+    }
+
+    /// Makes the programs track a cgroup. `owner` is the container's cgroup; the cgroup itself unless it is nested.
+    /// The init is taken as a hint: what the kernel side knows already is better.
+    pub fn track(
+        &mut self,
+        cgroup: CgroupId,
+        owner: CgroupId,
+        kind: CgroupKind,
+        init: Option<Pid>,
+    ) -> Result<(), ProbeError> {
+        self.maps.track(cgroup, owner, kind, init)
+    }
+
+    /// Makes the programs forget a cgroup, and the container if it is one.
+    pub fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
+        self.maps.untrack(cgroup)
+    }
+
+    /// What the kernel side uses. Reads whole maps: for a slow timer.
+    pub fn usage(&self) -> Usage {
+        let mut hooks = Vec::new();
+        for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
+            let Some(Program::BtfTracePoint(program)) = self.programs.program(status.hook.name()) else { continue };
+            let Ok(info) = program.info() else { continue };
+            hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
+        }
+        Usage { hooks, maps: self.maps.usage() }
+    }
+}

@@ -1,0 +1,14 @@
+//! One hook a file, named after its tracepoint. All are `tp_btf` programs: typed arguments, no copy by a helper.
+//!
+//! Each first finds out whether its event is about a tracked container, with one map lookup, and returns if not.
+
+mod sched_process_exec;
+mod sched_process_fork;
+mod sched_process_exit;
+mod signal_generate;
+mod signal_deliver;
+mod mark_victim;
+mod inet_sock_set_state;
+mod cgroup_mkdir;
+mod cgroup_rmdir;
+mod cgroup_notify_populated;

@@ -1,0 +1,102 @@
+//! Hook: `sched_process_exit(task[, group_dead])`, in the dying thread. Its files and sockets are still open then.
+//!
+//! Feeds: end, exit code and cost of hooks; end and exit code of a container's init, with the connections it cuts.
+//! Without it: no termination is seen to end before its cgroup is empty, and no hook has a result.
+
+use aya_ebpf::helpers::bpf_get_current_cgroup_id;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use gracetrace_ebpf::{Entered, Exit, FLAG_ENTERED, FLAG_INIT, Hook};
+
+use crate::kernel::{self, Task};
+use crate::state::{self, ENTERED, Record, TREE};
+
+const HOOK: Hook = Hook::SchedProcessExit;
+
+#[btf_tracepoint(function = "sched_process_exit")]
+fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    handle(&ctx);
+    0
+}
+
+#[inline(always)]
+fn handle(ctx: &BtfTracePointContext) -> Option<()> {
+    // SAFETY: the helper takes nothing.
+    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    let container = state::container(cgroup)?;
+    let task = Task(ctx.arg(0));
+    if !is_last_thread(ctx, task) {
+        return None;
+    }
+    let tgid = task.tgid();
+    let mut cpu_ns = task.cpu_ns();
+    let mut processes = 1;
+    let mut flags = 0;
+
+    // SAFETY: a value is one word.
+    let root = unsafe { TREE.get(tgid) }.copied();
+    match root {
+        Some(root) if root != tgid => {
+            // Of two threads that both look like the last one, only one can remove it.
+            if TREE.remove(tgid).is_ok() {
+                let entered = ENTERED.get_ptr_mut(root)?;
+                // SAFETY: only the address is taken.
+                state::add(unsafe { &raw mut (*entered).descendants_cpu_ns }, cpu_ns);
+            }
+            return None;
+        }
+        Some(_) => {
+            // SAFETY: plain words.
+            let entered: Entered = *unsafe { ENTERED.get(tgid) }?;
+            ENTERED.remove(tgid).ok()?;
+            let _ = TREE.remove(tgid);
+            // What was waited for is counted to the full, the others up to their last switch or tick; those that were
+            // not waited for are only in the sum.
+            let descendants = entered.descendants_cpu_ns.max(task.signal().waited_for_ns());
+            cpu_ns = cpu_ns.saturating_sub(entered.cpu_before_ns).saturating_add(descendants);
+            processes = entered.processes;
+            flags = FLAG_ENTERED;
+        }
+        None => {
+            let parent_cgroup = task.real_parent().cgroup_id();
+            if parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id) {
+                flags = FLAG_ENTERED;
+            }
+            if container.init_pid() == tgid {
+                flags |= FLAG_INIT;
+            } else if flags == 0 || task.wait_status() == 0 {
+                // Of the runtime's own stages in the container, only one that fails is of interest: it could not
+                // execute its command.
+                return None;
+            }
+            if !kernel::exit_passes_group_dead() && !state::first_death(task.group_leader().start_time(), tgid) {
+                return None;
+            }
+        }
+    }
+
+    let mut record = Record::<Exit>::new(HOOK, container.id, state::now(), flags, Some(container))?;
+    let exit = record.body();
+    // SAFETY: `exit` is a record's room in the ring buffer; every member is written.
+    unsafe {
+        (&raw mut (*exit).pid).write(tgid);
+        (&raw mut (*exit).status).write(task.wait_status());
+        (&raw mut (*exit).cpu_ns).write(cpu_ns);
+        (&raw mut (*exit).processes).write(processes);
+        (&raw mut (*exit).comm).write(task.comm());
+    }
+    record.submit();
+    Some(())
+}
+
+/// Whether the process dies with this thread. Before 6.16 nobody says so, and two threads may both find that none is
+/// left (`do_exit` in kernel/exit.c counts down before the tracepoint).
+#[inline(always)]
+fn is_last_thread(ctx: &BtfTracePointContext, task: Task) -> bool {
+    if kernel::exit_passes_group_dead() {
+        let group_dead: u64 = ctx.arg(1);
+        group_dead as u8 != 0
+    } else {
+        task.signal().live() == 0
+    }
+}

@@ -1,0 +1,307 @@
+//! Turns records of the ring buffer into events. Pure, and safe with any bytes: whatever is wrong is an error to be
+//! counted.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use gracetrace_ebpf::{self as abi, FLAG_ENTERED, FLAG_INIT, FLAG_TRUNCATED, Header, Hook};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::model::{
+    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Kind, Pid, Signal, SignalDelivered, SignalSent,
+    WaitStatus,
+};
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It is shorter than a header, or of no hook.
+    #[error("a record of no known hook")]
+    Hook,
+    /// It is not as long as its hook's records are.
+    #[error("a record of {} with a wrong length", .0.name())]
+    Length(Hook),
+    /// A member has a value that it cannot have.
+    #[error("a record of {} with an impossible value", .0.name())]
+    Value(Hook),
+}
+
+impl Malformed {
+    /// The hook, if that much can be told.
+    pub fn hook(self) -> Option<Hook> {
+        match self {
+            Malformed::Hook => None,
+            Malformed::Length(hook) | Malformed::Value(hook) => Some(hook),
+        }
+    }
+}
+
+/// Decodes one record.
+pub fn decode(bytes: &[u8]) -> Result<(Hook, Event), Malformed> {
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Malformed::Hook)?;
+    let hook = Hook::ALL.into_iter().find(|hook| *hook as u32 == header.hook).ok_or(Malformed::Hook)?;
+    let kind = match hook {
+        Hook::SchedProcessExec => exec(&record(bytes, hook)?),
+        Hook::SchedProcessExit => exit(&record(bytes, hook)?),
+        Hook::SignalGenerate => signal_sent(&record(bytes, hook)?)?,
+        Hook::SignalDeliver => signal_delivered(&record(bytes, hook)?)?,
+        Hook::MarkVictim => {
+            let record: abi::MarkVictim = record(bytes, hook)?;
+            Kind::OomVictim { pid: Pid(record.pid), init: record.header.flags & FLAG_INIT != 0 }
+        }
+        Hook::CgroupMkdir => cgroup_created(&record(bytes, hook)?),
+        Hook::CgroupRmdir => {
+            let _: abi::CgroupEvent = record(bytes, hook)?;
+            Kind::CgroupRemoved
+        }
+        Hook::CgroupNotifyPopulated => {
+            let record: abi::CgroupEvent = record(bytes, hook)?;
+            if record.populated != 0 { Kind::CgroupPopulated } else { Kind::CgroupEmpty }
+        }
+        // They only count.
+        Hook::SchedProcessFork | Hook::InetSockSetState => return Err(Malformed::Hook),
+    };
+    let event =
+        Event { at: BootTime(header.at), cgroup: CgroupId(header.cgroup), counters: counters(&header.counters), kind };
+    Ok((hook, event))
+}
+
+/// The counters as the model has them.
+pub fn counters(counters: &abi::Counters) -> Counters {
+    Counters {
+        inbound_open: counters.inbound_open,
+        outbound_open: counters.outbound_open,
+        inbound_total: counters.inbound_total,
+        outbound_total: counters.outbound_total,
+        last_inbound: (counters.last_inbound_at != 0).then_some(BootTime(counters.last_inbound_at)),
+        late: counters.late,
+        forwarded: counters.forwarded,
+        lost: counters.lost,
+    }
+}
+
+fn record<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8], hook: Hook) -> Result<T, Malformed> {
+    // The ring buffer gives out exactly what was reserved.
+    T::read_from_bytes(bytes).map_err(|_| Malformed::Length(hook))
+}
+
+fn exec(record: &abi::Exec) -> Kind {
+    let kept = usize::try_from(record.argv_len).unwrap_or(usize::MAX).min(record.argv.len());
+    Kind::Exec(Exec {
+        pid: Pid(record.pid),
+        parent: Pid(record.parent_pid),
+        init: record.header.flags & FLAG_INIT != 0,
+        entered: record.header.flags & FLAG_ENTERED != 0,
+        comm: comm(record.comm),
+        filename: text(&record.filename),
+        argv: Argv::new(&record.argv[..kept], record.argv_len),
+    })
+}
+
+fn exit(record: &abi::Exit) -> Kind {
+    Kind::Exit(Exit {
+        pid: Pid(record.pid),
+        status: WaitStatus(record.status),
+        init: record.header.flags & FLAG_INIT != 0,
+        entered: record.header.flags & FLAG_ENTERED != 0,
+        comm: comm(record.comm),
+        cpu: Duration::from_nanos(record.cpu_ns),
+        processes: record.processes,
+    })
+}
+
+fn signal_sent(record: &abi::SignalGenerate) -> Result<Kind, Malformed> {
+    Ok(Kind::SignalSent(SignalSent {
+        pid: Pid(record.pid),
+        init: record.header.flags & FLAG_INIT != 0,
+        comm: comm(record.comm),
+        signal: signal(record.signal, Hook::SignalGenerate)?,
+        code: record.code,
+        ignored: record.result == TRACE_SIGNAL_IGNORED,
+        sender: Pid(record.sender_pid),
+        sender_comm: comm(record.sender_comm),
+        sender_cgroup: (record.sender_cgroup != 0).then_some(CgroupId(record.sender_cgroup)),
+    }))
+}
+
+/// `TRACE_SIGNAL_IGNORED` in include/trace/events/signal.h.
+const TRACE_SIGNAL_IGNORED: u32 = 1;
+
+fn signal_delivered(record: &abi::SignalDeliver) -> Result<Kind, Malformed> {
+    Ok(Kind::SignalDelivered(SignalDelivered {
+        pid: Pid(record.pid),
+        signal: signal(record.signal, Hook::SignalDeliver)?,
+        handler: record.handler,
+    }))
+}
+
+fn cgroup_created(record: &abi::CgroupMkdir) -> Kind {
+    Kind::CgroupCreated {
+        parent: CgroupId(record.parent),
+        path: text(&record.path),
+        truncated: record.header.flags & FLAG_TRUNCATED != 0,
+    }
+}
+
+/// Signals are 1 to 64 (`_NSIG`).
+fn signal(number: u32, hook: Hook) -> Result<Signal, Malformed> {
+    match u8::try_from(number) {
+        Ok(number @ 1..=64) => Ok(Signal(number)),
+        _ => Err(Malformed::Value(hook)),
+    }
+}
+
+/// Takes the name as the model keeps it: with a NUL at the end.
+fn comm(mut bytes: [u8; abi::COMM_LEN]) -> Comm {
+    bytes[abi::COMM_LEN - 1] = 0;
+    Comm(bytes)
+}
+
+/// The text before the first NUL, what is not UTF-8 replaced.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    fn header(hook: Hook, flags: u32) -> Header {
+        let counters = abi::Counters { inbound_open: 3, last_inbound_at: 5, lost: 1, ..abi::Counters::default() };
+        Header { at: 7, cgroup: 42, hook: hook as u32, flags, counters }
+    }
+
+    fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes[..text.len()].copy_from_slice(text);
+        bytes
+    }
+
+    #[test]
+    fn an_exec() {
+        let record = abi::Exec {
+            header: header(Hook::SchedProcessExec, FLAG_ENTERED),
+            pid: 10,
+            parent_pid: 9,
+            ns_pid: 2,
+            argv_len: 8,
+            comm: padded(b"sleep"),
+            filename: padded(b"/bin/\xffsleep"),
+            argv: padded(b"sleep\x003\0"),
+        };
+        let (hook, event) = decode(record.as_bytes()).unwrap();
+        assert_eq!(hook, Hook::SchedProcessExec);
+        assert_eq!((event.at, event.cgroup), (BootTime(7), CgroupId(42)));
+        assert_eq!(event.counters.inbound_open, 3);
+        assert_eq!(event.counters.last_inbound, Some(BootTime(5)));
+        let Kind::Exec(exec) = event.kind else { panic!("{event:?}") };
+        assert_eq!((exec.pid, exec.parent, exec.entered, exec.init), (Pid(10), Pid(9), true, false));
+        assert_eq!(exec.filename, "/bin/\u{fffd}sleep");
+        assert!(exec.argv.is(&["sleep".to_owned(), "3".to_owned()]));
+    }
+
+    #[test]
+    fn a_cut_argv_keeps_its_full_length() {
+        let record = abi::Exec {
+            header: header(Hook::SchedProcessExec, FLAG_INIT),
+            pid: 10,
+            parent_pid: 9,
+            ns_pid: 1,
+            argv_len: 100_000,
+            comm: [b'x'; 16],
+            filename: [b'y'; abi::FILENAME_LEN],
+            argv: [b'z'; abi::ARGV_LEN],
+        };
+        let (_, event) = decode(record.as_bytes()).unwrap();
+        let Kind::Exec(exec) = event.kind else { panic!("{event:?}") };
+        assert_eq!((exec.argv.bytes().len(), exec.argv.full_len()), (abi::ARGV_LEN, 100_000));
+        assert_eq!(exec.comm.as_bytes(), [b'x'; 15]);
+        assert_eq!(exec.filename.len(), abi::FILENAME_LEN);
+    }
+
+    #[test]
+    fn signals() {
+        let mut record = abi::SignalGenerate {
+            header: header(Hook::SignalGenerate, FLAG_INIT),
+            pid: 10,
+            sender_pid: 9,
+            sender_cgroup: 0,
+            signal: 15,
+            code: 0,
+            result: 1,
+            reserved: 0,
+            comm: padded(b"app"),
+            sender_comm: padded(b"runc"),
+        };
+        let (_, event) = decode(record.as_bytes()).unwrap();
+        let Kind::SignalSent(sent) = event.kind else { panic!("{event:?}") };
+        assert_eq!((sent.signal, sent.ignored, sent.sender_cgroup), (Signal::TERM, true, None));
+        for impossible in [0, 65, 256 + 15, u32::MAX] {
+            record.signal = impossible;
+            assert_eq!(decode(record.as_bytes()), Err(Malformed::Value(Hook::SignalGenerate)));
+        }
+    }
+
+    #[test]
+    fn cgroups() {
+        let record = abi::CgroupMkdir {
+            header: header(Hook::CgroupMkdir, FLAG_TRUNCATED),
+            parent: 41,
+            path: [b'a'; abi::PATH_LEN],
+        };
+        let (_, event) = decode(record.as_bytes()).unwrap();
+        assert!(matches!(
+            event.kind,
+            Kind::CgroupCreated { parent: CgroupId(41), path, truncated: true } if path.len() == abi::PATH_LEN
+        ));
+        let mut record = abi::CgroupEvent { header: header(Hook::CgroupNotifyPopulated, 0), populated: 1, reserved: 0 };
+        assert_eq!(decode(record.as_bytes()).unwrap().1.kind, Kind::CgroupPopulated);
+        record.populated = 0;
+        assert_eq!(decode(record.as_bytes()).unwrap().1.kind, Kind::CgroupEmpty);
+        record.header.hook = Hook::CgroupRmdir as u32;
+        assert_eq!(decode(record.as_bytes()).unwrap().1.kind, Kind::CgroupRemoved);
+    }
+
+    #[test]
+    fn wrong_lengths_and_hooks() {
+        let record = abi::MarkVictim { header: header(Hook::MarkVictim, 0), pid: 1, reserved: 0 };
+        let bytes = record.as_bytes();
+        for len in 0..bytes.len() {
+            assert!(decode(&bytes[..len]).is_err(), "{len}");
+        }
+        assert_eq!(decode(&[bytes, &[0; 8]].concat()), Err(Malformed::Length(Hook::MarkVictim)));
+        let counted = Header { hook: Hook::InetSockSetState as u32, ..record.header };
+        assert_eq!(decode(counted.as_bytes()), Err(Malformed::Hook));
+        let unknown = Header { hook: 99, ..record.header };
+        assert_eq!(decode(unknown.as_bytes()), Err(Malformed::Hook));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(hook in 0u32..12, mut bytes in proptest::collection::vec(any::<u8>(), 0..1000), length in 0usize..9) {
+            let lengths = [
+                bytes.len(),
+                size_of::<abi::Exec>(),
+                size_of::<abi::Exit>(),
+                size_of::<abi::SignalGenerate>(),
+                size_of::<abi::SignalDeliver>(),
+                size_of::<abi::MarkVictim>(),
+                size_of::<abi::CgroupMkdir>(),
+                size_of::<abi::CgroupEvent>(),
+                size_of::<Header>(),
+            ];
+            bytes.resize(lengths[length], 0xa5);
+            if let Some(place) = bytes.get_mut(16..20) {
+                place.copy_from_slice(&hook.to_ne_bytes());
+            }
+            if let Ok((_, event)) = decode(&bytes) {
+                // What it holds can be shown, and is not longer than its record.
+                prop_assert!(format!("{event:?}").len() < 20_000);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Loads the programs, each hook by itself: one that this kernel lacks or refuses is reported missing and the rest goes
+//! on.
+
+use std::error::Error;
+use std::path::Path;
+use std::{fs, io};
+
+use aya::maps::{Map, MapError, RingBuf};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::sys::{Stats, enable_stats};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
+use aya_log::EbpfLogger;
+use gracetrace_ebpf::Hook;
+use zerocopy::IntoBytes;
+
+use super::btf::{self, BtfError};
+use super::maps::Maps;
+use super::offsets::Offsets;
+use super::ring::{Ring, ToTracing};
+use super::{HookStatus, Probe};
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("GRACETRACE_EBPF_OBJECT"));
+
+/// Where the kernel shows its own types.
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The first kernel with the ring buffer (`BPF_MAP_TYPE_RINGBUF`) and `CAP_BPF`.
+const OLDEST: (u32, u32) = (5, 8);
+
+/// How to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Size of the ring buffer, rounded up to what the kernel takes: a power of two, a page at least.
+    pub ring_bytes: u32,
+    /// How many connections of all containers may be open at once. More are counted as lost.
+    pub max_connections: u32,
+    /// Pass on the programs' own messages.
+    pub debug: bool,
+    /// Leave these out.
+    pub disable: Vec<Hook>,
+    /// Let the kernel take the time of each run. It does so for all programs on the machine, and that costs time too.
+    pub stats: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { ring_bytes: 4 << 20, max_connections: 65_536, debug: false, disable: Vec::new(), stats: false }
+    }
+}
+
+/// Why nothing works.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No BTF.
+    #[error("this kernel does not describe its types ({KERNEL_BTF}: {0}): it must be built with CONFIG_DEBUG_INFO_BTF")]
+    NoBtf(#[source] io::Error),
+    /// Too old.
+    #[error("the kernel {0} is too old: {major}.{minor} or later is needed", major = OLDEST.0, minor = OLDEST.1)]
+    TooOld(String),
+    /// BTF of another kind.
+    #[error("cannot read the types in {KERNEL_BTF}: {0}")]
+    BadBtf(#[from] BtfError),
+    /// No permission.
+    #[error("no permission to load eBPF programs: run as root, or with CAP_BPF and CAP_PERFMON")]
+    Permission(#[source] Box<dyn Error + Send + Sync>),
+    /// Maps or globals.
+    #[error("cannot set up the eBPF programs: {}", reason(.0))]
+    SetUp(#[from] EbpfError),
+    /// A map is not what it should be.
+    #[error("cannot use the map {map} of the eBPF programs: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// No hook at all.
+    #[error("none of the hooks works on this kernel; {}: {cause}", hook.name())]
+    NoHook {
+        /// The first one.
+        hook: Hook,
+        /// Why it does not work.
+        cause: String,
+    },
+    /// The runtime.
+    #[error("cannot wait for records: {0}")]
+    Wait(#[source] io::Error),
+    /// Statistics.
+    #[error("cannot have the kernel take the time of the programs: {}", reason(.0))]
+    Stats(#[source] aya::sys::SyscallError),
+}
+
+pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    if parse_release(&release).is_some_and(|version| version < OLDEST) {
+        return Err(LoadError::TooOld(release));
+    }
+    let kernel_btf = fs::read(Path::new(KERNEL_BTF)).map_err(LoadError::NoBtf)?;
+    let offsets = Offsets::resolve(&btf::Btf::parse(&kernel_btf)?);
+    let kernel_types =
+        Btf::parse(&kernel_btf, Endianness::default()).map_err(|error| LoadError::SetUp(EbpfError::BtfError(error)))?;
+    drop(kernel_btf);
+
+    allow_memory();
+    let mut programs = set_up(options, &offsets).map_err(refused)?;
+    let stats = if options.stats { Some(enable_stats(Stats::RunTime).map_err(LoadError::Stats)?) } else { None };
+
+    let mut hooks = Vec::new();
+    for hook in Hook::ALL {
+        let missing = if options.disable.contains(&hook) {
+            Some("switched off".to_owned())
+        } else if let Some(what) = offsets.missing(hook) {
+            Some(format!("this kernel has no {what}"))
+        } else {
+            match attach(&mut programs, hook, &kernel_types) {
+                Ok(()) => None,
+                Err(error)
+                    if is_permission(&error) && hooks.iter().all(|status: &HookStatus| status.missing.is_some()) =>
+                {
+                    return Err(LoadError::Permission(Box::new(error)));
+                }
+                Err(error) => Some(program_reason(&error)),
+            }
+        };
+        hooks.push(HookStatus { hook, missing });
+    }
+    if let Some(HookStatus { hook, missing: Some(cause) }) = hooks.first()
+        && hooks.iter().all(|status| status.missing.is_some())
+    {
+        return Err(LoadError::NoHook { hook: *hook, cause: cause.clone() });
+    }
+
+    let messages = match options.debug {
+        true => EbpfLogger::init_with_logger(&mut programs, ToTracing).ok(),
+        false => None,
+    };
+    let events = RingBuf::try_from(take_map(&mut programs, "EVENTS")?)
+        .map_err(|source| LoadError::Map { map: "EVENTS", source })?;
+    let maps = Maps::take(&mut programs)?;
+    let ring = Ring::new(events, messages).map_err(LoadError::Wait)?;
+    Ok(Probe { ring, maps, hooks, programs, _stats: stats })
+}
+
+pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, LoadError> {
+    programs.take_map(map).ok_or_else(|| LoadError::Map { map, source: MapError::InvalidName { name: map.to_owned() } })
+}
+
+fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
+    // `Level::Debug` of aya-log, or lower than any: then the programs are verified without their messages.
+    let level = if options.debug { aya_log::Level::Debug as u8 } else { 0 };
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let ring_bytes = options.ring_bytes.clamp(page, 1 << 30).next_power_of_two();
+    EbpfLoader::new()
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .override_global("GLOBALS", offsets.globals.as_bytes(), true)
+        .override_global("AYA_LOG_LEVEL", &level, true)
+        .map_max_entries("EVENTS", ring_bytes)
+        .map_max_entries("SOCKETS", options.max_connections.max(1))
+        .load(OBJECT)
+}
+
+fn attach(programs: &mut Ebpf, hook: Hook, kernel_types: &Btf) -> Result<(), ProgramError> {
+    let program = programs.program_mut(hook.name()).ok_or(ProgramError::NotLoaded)?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(hook.name(), kernel_types)?;
+    program.attach()?;
+    Ok(())
+}
+
+/// Before 5.11 maps count as locked memory, of which little is allowed. Where that cannot be changed, creating the maps
+/// tells.
+fn allow_memory() {
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
+}
+
+fn refused(error: EbpfError) -> LoadError {
+    if is_permission(&error) { LoadError::Permission(Box::new(error)) } else { LoadError::SetUp(error) }
+}
+
+/// Whether EPERM is at the bottom of it. (EACCES is how the verifier refuses a program.)
+fn is_permission(error: &(dyn Error + 'static)) -> bool {
+    root(error)
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()))
+}
+
+fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+/// In one line.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let root = root(error);
+    let (outer, inner) = (error.to_string(), root.to_string());
+    if outer.contains(&inner) { outer } else { format!("{outer}: {inner}") }
+}
+
+/// In one line: the verifier's last word, not its whole log.
+fn program_reason(error: &ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return reason(error) };
+    let log = verifier_log.to_string();
+    let said = log.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("processed ")).last();
+    match said {
+        Some(said) => format!("the kernel refuses the program ({io_error}): {said}"),
+        None => format!("the kernel refuses the program ({io_error})"),
+    }
+}
+
+/// Major and minor version of a kernel release such as `6.1.0-18-cloud-amd64`.
+fn parse_release(release: &str) -> Option<(u32, u32)> {
+    let (major, rest) = release.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases() {
+        assert_eq!(parse_release("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(parse_release("5.10.0-28-cloud-amd64"), Some((5, 10)));
+        assert_eq!(parse_release("4.19+"), Some((4, 19)));
+        assert_eq!(parse_release("7.0-rc1"), Some((7, 0)));
+        assert_eq!(parse_release("strange"), None);
+        assert_eq!(parse_release(""), None);
+    }
+
+    #[test]
+    fn messages_are_one_sentence() {
+        let error = LoadError::TooOld("4.19.0".to_owned());
+        assert_eq!(error.to_string(), "the kernel 4.19.0 is too old: 5.8 or later is needed");
+        let error = LoadError::NoHook { hook: Hook::SchedProcessExec, cause: "switched off".to_owned() };
+        assert_eq!(error.to_string(), "none of the hooks works on this kernel; sched_process_exec: switched off");
+    }
+}

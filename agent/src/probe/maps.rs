@@ -1,0 +1,212 @@
+//! The maps that the agent writes (what to track) and reads (what was lost, what is used).
+
+use std::collections::HashMap as StdHashMap;
+use std::io;
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::{Ebpf, Pod};
+use gracetrace_ebpf::{
+    CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, Cgroup, Container, Entered, Hook,
+};
+use zerocopy::transmute;
+
+use super::load::{LoadError, take_map};
+use super::{HOOKS, ProbeError, decode};
+use crate::model::{BootTime, CgroupId, CgroupKind, Event, Kind, Pid};
+
+/// `BPF_NOEXIST` in include/uapi/linux/bpf.h.
+const NOEXIST: u64 = 1;
+
+/// What was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Losses {
+    /// By hook, since the programs were loaded: records that did not fit into the ring buffer; for
+    /// `inet_sock_set_state` connections, for `sched_process_fork` processes, for `cgroup_mkdir` cgroups that found no
+    /// place in a map.
+    pub drops: [u64; HOOKS],
+    /// [`Kind::Lost`], for each container that has lost more than at the last call.
+    pub events: Vec<Event>,
+}
+
+/// How full a map is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapUsage {
+    /// Its name.
+    pub map: &'static str,
+    /// Entries in it.
+    pub used: u64,
+    /// Entries that it has room for.
+    pub max: u64,
+}
+
+/// The maps. Values are bytes here: `aya::Pod` cannot be had for types of another crate, and zerocopy proves the rest.
+pub(super) struct Maps {
+    cgroups: Table<u64, [u8; size_of::<Cgroup>()]>,
+    containers: Table<u64, [u8; size_of::<Container>()]>,
+    inits: Table<u64, u32>,
+    entered: Table<u32, [u8; size_of::<Entered>()]>,
+    tree: Table<u32, u32>,
+    /// Room in the map of sockets, which only the programs look into.
+    max_sockets: u64,
+    drops: PerCpuArray<MapData, u64>,
+    /// All drops at the last call of [`Maps::losses`].
+    seen: u64,
+    /// What each container had lost then. Only of those that had.
+    lost: StdHashMap<CgroupId, u64>,
+}
+
+/// A map, its name and its room.
+struct Table<K: Pod, V: Pod> {
+    name: &'static str,
+    map: HashMap<MapData, K, V>,
+    max: u64,
+}
+
+impl Maps {
+    pub(super) fn take(programs: &mut Ebpf) -> Result<Maps, LoadError> {
+        let drops = take_map(programs, "DROPS")?;
+        let drops = PerCpuArray::try_from(drops).map_err(|source| LoadError::Map { map: "DROPS", source })?;
+        Ok(Maps {
+            cgroups: Table::take(programs, "CGROUPS")?,
+            containers: Table::take(programs, "CONTAINERS")?,
+            inits: Table::take(programs, "INITS")?,
+            entered: Table::take(programs, "ENTERED")?,
+            tree: Table::take(programs, "TREE")?,
+            max_sockets: room(&take_map(programs, "SOCKETS")?).unwrap_or(0),
+            drops,
+            seen: 0,
+            lost: StdHashMap::new(),
+        })
+    }
+
+    pub(super) fn track(
+        &mut self,
+        cgroup: CgroupId,
+        owner: CgroupId,
+        kind: CgroupKind,
+        init: Option<Pid>,
+    ) -> Result<(), ProbeError> {
+        // The container comes first, so that the programs never find a cgroup whose container is not there.
+        let kind = match kind {
+            CgroupKind::Container => {
+                self.containers.insert_new(cgroup.0, transmute!(Container::default()))?;
+                if let Some(init) = init {
+                    self.inits.insert_new(cgroup.0, init.0)?;
+                }
+                CGROUP_KIND_CONTAINER
+            }
+            CgroupKind::Ancestor => CGROUP_KIND_ANCESTOR,
+            CgroupKind::Nested => CGROUP_KIND_NESTED,
+        };
+        let entry = Cgroup { owner: owner.0, kind, reserved: 0 };
+        self.cgroups.insert(cgroup.0, transmute!(entry))?;
+        if kind != CGROUP_KIND_CONTAINER {
+            // What `cgroup_mkdir` took for a container.
+            self.forget_container(cgroup)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
+        self.cgroups.remove(cgroup.0)?;
+        self.forget_container(cgroup)
+    }
+
+    fn forget_container(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
+        self.containers.remove(cgroup.0)?;
+        self.inits.remove(cgroup.0)?;
+        self.lost.remove(&cgroup);
+        Ok(())
+    }
+
+    pub(super) fn losses(&mut self, now: BootTime) -> Result<Losses, ProbeError> {
+        let mut losses = Losses::default();
+        for hook in Hook::ALL {
+            let by_cpu =
+                self.drops.get(&(hook as u32), 0).map_err(|source| ProbeError::Map { map: "DROPS", source })?;
+            losses.drops[hook as usize] = by_cpu.iter().sum();
+        }
+        let all: u64 = losses.drops.iter().sum();
+        // Everything that a container has lost is among them: mostly there is nothing to look for.
+        if all != self.seen {
+            self.seen = all;
+            for (cgroup, container) in containers(&self.containers) {
+                let seen = self.lost.get(&cgroup).copied().unwrap_or(0);
+                if container.counters.lost > seen {
+                    self.lost.insert(cgroup, container.counters.lost);
+                    let counters = decode::counters(&container.counters);
+                    losses.events.push(Event { at: now, cgroup, counters, kind: Kind::Lost });
+                }
+            }
+        }
+        Ok(losses)
+    }
+
+    pub(super) fn usage(&self) -> Vec<MapUsage> {
+        // The map of sockets is large. Every entry is in a container's count, so that these give the number.
+        let open = containers(&self.containers)
+            .map(|(_, container)| container.counters.inbound_open.saturating_add(container.counters.outbound_open))
+            .fold(0, u64::saturating_add);
+        vec![
+            self.cgroups.usage(),
+            self.containers.usage(),
+            self.inits.usage(),
+            self.entered.usage(),
+            self.tree.usage(),
+            MapUsage { map: "SOCKETS", used: open, max: self.max_sockets },
+        ]
+    }
+}
+
+impl<K: Pod, V: Pod> Table<K, V> {
+    fn take(programs: &mut Ebpf, name: &'static str) -> Result<Table<K, V>, LoadError> {
+        let map = take_map(programs, name)?;
+        let max = room(&map).unwrap_or(u64::from(u32::MAX));
+        let map = HashMap::try_from(map).map_err(|source| LoadError::Map { map: name, source })?;
+        Ok(Table { name, map, max })
+    }
+
+    fn insert(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+        self.map.insert(key, value, 0).map_err(|source| self.error(source))
+    }
+
+    /// Leaves what is there.
+    fn insert_new(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+        match self.map.insert(key, value, NOEXIST) {
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.map_err(|source| self.error(source)),
+        }
+    }
+
+    fn remove(&mut self, key: K) -> Result<(), ProbeError> {
+        match self.map.remove(&key) {
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|source| self.error(source)),
+        }
+    }
+
+    fn usage(&self) -> MapUsage {
+        // A walk starts over when the entry it stands on is removed: it must end all the same.
+        let used = self.map.keys().take(usize::try_from(self.max).unwrap_or(usize::MAX)).count();
+        MapUsage { map: self.name, used: used as u64, max: self.max }
+    }
+
+    fn error(&self, source: MapError) -> ProbeError {
+        ProbeError::Map { map: self.name, source }
+    }
+}
+
+/// Entries that a hash map has room for.
+fn room(map: &Map) -> Option<u64> {
+    match map {
+        Map::HashMap(data) => Some(u64::from(data.info().ok()?.max_entries())),
+        _ => None,
+    }
+}
+
+/// Every container's state. One that goes away meanwhile is left out.
+fn containers(map: &Table<u64, [u8; size_of::<Container>()]>) -> impl Iterator<Item = (CgroupId, Container)> {
+    let most = usize::try_from(map.max).unwrap_or(usize::MAX);
+    map.map.iter().take(most).filter_map(Result::ok).map(|(id, bytes)| (CgroupId(id), transmute!(bytes)))
+}
