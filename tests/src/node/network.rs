@@ -1,0 +1,94 @@
+//! The network: a bridge in a namespace of its own, and a namespace per pod joined to it by a veth pair. The host's own
+//! namespace is not touched, and each namespace goes with the last process in it.
+
+use std::fs::File;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+
+/// Address of the bridge, where the clients are.
+const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+const PREFIX: u8 = 16;
+/// Every new namespace has `lo` with index 1.
+const LOOPBACK: u32 = 1;
+/// Index of the bridge, and of `eth0` in a pod: chosen, so that nothing has to be looked up.
+const FIRST: u32 = 2;
+
+/// Moves the calling process into a new network namespace with a bridge.
+pub fn make_bridge() -> Result<()> {
+    leave_network()?;
+    netlink(|handle| async move {
+        handle.link().add(LinkBridge::new("br0").index(FIRST).up().build()).execute().await?;
+        handle.address().add(FIRST, BRIDGE.into(), PREFIX).execute().await?;
+        handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await
+    })
+    .context("cannot make a bridge: the kernel needs CONFIG_BRIDGE and CONFIG_VETH")
+}
+
+/// Moves the calling process into a new network namespace that is joined to the bridge of another.
+pub fn join_bridge(bridge_pid: u32, number: u32, address: Ipv4Addr) -> Result<()> {
+    let bridge = namespace(bridge_pid)?;
+    leave_network()?;
+    let own = namespace(std::process::id())?;
+    let port = FIRST + 1 + number;
+
+    netlink(|handle| async move {
+        let peer =
+            LinkMessageBuilder::<LinkUnspec>::new().name(format!("pod{number}")).index(port).setns_by_pid(bridge_pid);
+        let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name("eth0")
+            .index(FIRST)
+            .up()
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
+        handle.link().add(pair.build()).execute().await?;
+        handle.address().add(FIRST, address.into(), PREFIX).execute().await?;
+        handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await
+    })
+    .context("cannot make the pod's network")?;
+
+    enter(&bridge)?;
+    netlink(|handle| async move {
+        handle.link().set(LinkUnspec::new_with_index(port).controller(FIRST).up().build()).execute().await
+    })
+    .context("cannot join the pod to the bridge")?;
+    enter(&own)
+}
+
+/// Moves the calling process into the network namespace of another.
+pub fn enter_network_of(pid: u32) -> Result<()> {
+    enter(&namespace(pid)?)
+}
+
+fn leave_network() -> Result<()> {
+    // SAFETY: NEWNET leaves memory and file descriptors as they are; only FILES and the like are delicate.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("cannot make a network namespace")
+}
+
+fn namespace(pid: u32) -> Result<File> {
+    File::open(format!("/proc/{pid}/ns/net")).with_context(|| format!("cannot open the network namespace of {pid}"))
+}
+
+fn enter(namespace: &File) -> Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("cannot enter a network namespace")
+}
+
+/// Talks to the kernel in the namespace in which the calling thread is now.
+fn netlink<F>(talk: impl FnOnce(Handle) -> F) -> Result<()>
+where
+    F: Future<Output = Result<(), rtnetlink::Error>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        let connection = tokio::spawn(connection);
+        let result = talk(handle).await;
+        connection.abort();
+        Ok(result?)
+    })
+}

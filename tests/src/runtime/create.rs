@@ -1,0 +1,43 @@
+//! Creating a container. This process is the shim: parent of the init, outside the container, witness of its end.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::clone::{Clone, become_program, find_program, wait_for};
+use crate::node::{self, network};
+use crate::parts::{Report, report};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    #[arg(long)]
+    cgroup: PathBuf,
+    #[arg(long)]
+    container: PathBuf,
+    #[arg(long)]
+    sandbox: u32,
+    #[arg(long)]
+    log: PathBuf,
+    #[arg(last = true)]
+    argv: Vec<String>,
+}
+
+/// Creates the container and waits for its end.
+pub fn run(args: &CreateArgs) -> Result<()> {
+    node::enter(&args.cgroup)?;
+    network::enter_network_of(args.sandbox)?;
+    let path = find_program(&args.argv)?;
+    let log = File::create(&args.log).with_context(|| format!("cannot make {}", args.log.display()))?;
+    fs::create_dir(&args.container).with_context(|| format!("cannot make {}", args.container.display()))?;
+    let cgroup = File::open(&args.container)?;
+    let clone = Clone { cgroup: Some(cgroup.as_fd()), new_pid_namespace: true };
+    let pid = clone.spawn(|| {
+        rustix::thread::set_name(c"runc:[2:INIT]")?;
+        become_program(&path, &args.argv, Some(log), |_| {})
+    })?;
+    report(&Report::Running { pid: pid.as_raw_nonzero().get().unsigned_abs() })?;
+    report(&wait_for(pid)?)
+}

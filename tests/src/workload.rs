@@ -1,0 +1,102 @@
+//! The application in a container: a TCP server that answers, and leaves when told to, well or badly.
+//!
+//! A line `ping` is answered by `pong`; `abort` ends the process as a failed assertion would. A server that leaves says
+//! `bye` on every connection and waits for its clients, so that a client can tell a farewell from a cut.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// The port it listens on.
+pub const PORT: u16 = 8080;
+
+/// What it does on SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnTerm {
+    /// Handles it: goes on serving for a while, says farewell, exits with 0.
+    Drain,
+    /// Has no handler.
+    Nothing,
+}
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct WorkloadArgs {
+    #[arg(long, value_enum)]
+    on_term: OnTerm,
+    /// Goes on serving for this long after SIGTERM.
+    #[arg(long, default_value_t = 0)]
+    drain_ms: u64,
+}
+
+/// Serves until it is told to leave.
+pub fn run(args: &WorkloadArgs) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &WorkloadArgs) -> Result<()> {
+    // Before it listens: whoever can connect may also send signals.
+    let mut term = match args.on_term {
+        OnTerm::Drain => Some(signal(SignalKind::terminate())?),
+        OnTerm::Nothing => None,
+    };
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await.context("cannot listen")?;
+    let (leave, leaving) = watch::channel(false);
+    // Each connection holds a sender; the channel closes with the last.
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
+
+    let drained = async {
+        match &mut term {
+            Some(term) => term.recv().await,
+            None => std::future::pending().await,
+        };
+        sleep(Duration::from_millis(args.drain_ms)).await;
+    };
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            () = &mut drained => break,
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.context("cannot accept")?;
+                let (leaving, open) = (leaving.clone(), open.clone());
+                tokio::spawn(async move {
+                    // A client that breaks off is none of the server's errors.
+                    let _ = converse(stream, leaving).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+    drop((listener, open));
+    leave.send_replace(true);
+    // Clients that do not take the farewell are cut.
+    let _ = timeout(Duration::from_secs(1), all_closed.recv()).await;
+    Ok(())
+}
+
+async fn converse(stream: TcpStream, mut leaving: watch::Receiver<bool>) -> Result<()> {
+    let (input, mut output) = stream.into_split();
+    let mut lines = BufReader::new(input).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(line) if line == "ping" => output.write_all(b"pong\n").await?,
+                Some(line) if line == "abort" => std::process::abort(),
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            _ = leaving.changed() => break,
+        }
+    }
+    output.write_all(b"bye\n").await?;
+    output.shutdown().await?;
+    while lines.next_line().await?.is_some() {}
+    Ok(())
+}
