@@ -10,7 +10,7 @@ pub mod cgroupfs;
 
 use std::sync::Arc;
 
-use crate::model::{CgroupId, Comm, ContainerIdentity, Pid, Pod};
+use crate::model::{CgroupId, CgroupKind, Comm, ContainerIdentity, Pid, Pod};
 
 pub use index::{Index, Refused};
 pub use path::{Place, is_root_of_pods, place};
@@ -108,15 +108,4 @@ pub enum Change {
     /// Something may have been missed: a path was cut, a new root of pods appeared, records were lost. Walk the tree
     /// again. Comes often when much goes on: wait a little and do it once for many.
     Rescan,
-}
-
-/// What the kernel side tracks a cgroup as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CgroupKind {
-    /// Above containers, or beside them without being one: only its children matter.
-    Ancestor,
-    /// A container.
-    Container,
-    /// Made inside a container by the container itself.
-    Nested,
 }

@@ -1,6 +1,6 @@
 //! Where identities come from.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -46,6 +46,11 @@ impl Sources {
         self.age.with(SourceLabel { source }, |gauge| gauge.set(seconds(age)));
         // So that its errors are there to be alerted on before the first one.
         self.errors.with(SourceLabel { source }, |_| ());
+    }
+
+    /// Says how often a source has failed so far.
+    pub fn set_errors(&self, source: &'static str, total: u64) {
+        self.errors.with(SourceLabel { source }, |counter| counter.inner().store(total, Ordering::Relaxed));
     }
 
     /// Counts a failure of a source.

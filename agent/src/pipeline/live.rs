@@ -107,6 +107,7 @@ impl Live {
         self.health.set_ready();
         let mut housekeeping = clock::timer_now();
         loop {
+            let next_tick = self.next_tick(housekeeping);
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 batch = self.probe.next_batch(&mut events) => {
@@ -117,7 +118,7 @@ impl Live {
                 }
                 Some(update) = self.updates.recv() => self.feed(Input::Identity(update)),
                 walked = self.scans.next() => self.take_walk(walked),
-                () = sleep_until(self.next_tick(housekeeping)) => {
+                () = sleep_until(next_tick) => {
                     if clock::timer_now() >= housekeeping {
                         housekeeping = clock::timer_now() + HOUSEKEEPING;
                         self.look_after_itself()?;
@@ -163,7 +164,7 @@ impl Live {
             Change::Container(_) | Change::Gone { .. } => Ok(()),
         };
         if let Err(error) = done {
-            self.metrics.tracking_failed();
+            self.metrics.agent.sources.observe_error(CGROUPS);
             tracing::warn!("{error}");
         }
     }

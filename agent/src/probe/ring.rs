@@ -32,7 +32,14 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(events: RingBuf<MapData>, messages: Option<EbpfLogger<ToTracing>>) -> io::Result<Ring> {
-        Ok(Ring { events: AsyncFd::register(events)?, messages: messages.map(AsyncFd::register).transpose()? })
+        // SAFETY: both own their map's file descriptor, never replace it, and close it only when they are dropped.
+        let events = unsafe { AsyncFd::register(events) }.map_err(io::Error::from)?;
+        let messages = match messages {
+            // SAFETY: as above.
+            Some(messages) => Some(unsafe { AsyncFd::register(messages) }.map_err(io::Error::from)?),
+            None => None,
+        };
+        Ok(Ring { events, messages })
     }
 
     pub(super) async fn next_batch(&mut self, events: &mut Vec<Event>) -> io::Result<Batch> {
