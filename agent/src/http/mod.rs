@@ -3,6 +3,7 @@
 //! Nobody can make it wait: each connection is a task with a limit on every phase it can be in, a lock is held for as
 //! long as it takes to copy a few pointers and never across an await, and when there are too many connections the one
 //! that has kept it waiting for the longest goes.
+#![forbid(unsafe_code)]
 
 mod routes;
 mod query;

@@ -1,5 +1,6 @@
 //! The metrics: structs that are passed in, no globals. [`Terminations`] come from the pipeline's inputs alone, so that a
 //! replay gives the same bytes as the run that was recorded; [`Agent`] is what the agent says of itself.
+#![forbid(unsafe_code)]
 
 mod terminations;
 mod pods;
