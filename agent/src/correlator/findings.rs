@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Config;
 use super::verdict::Verdict;
 use crate::model::{
-    Disposition, Finding, FindingId, HookResult, HookTimeline, Outcome, StopSignal, Timeline, WaitStatus,
+    Comm, Disposition, Finding, FindingId, HookResult, HookTimeline, Outcome, StopSignal, Timeline, WaitStatus,
 };
 
 /// Everything found, in the order of [`FindingId`], containers in the timeline's order.
@@ -16,9 +16,10 @@ pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], config: &Config) 
             "The pod had a grace period of {}: its preStop hook gets about 1 s and its application about 2 s.",
             whole(grace)
         );
-        let advice = "Do not delete with --force or --grace-period 0 or 1, and set terminationGracePeriodSeconds to 30 \
+        let advice =
+            "Do not delete with --force or --grace-period 0 or 1, and set terminationGracePeriodSeconds to 30 \
                       or more; a hard eviction does the same, so set requests for what the pod really uses."
-            .to_owned();
+                .to_owned();
         findings.push(Finding { id: FindingId::NoGrace, container: None, message, advice });
     }
     findings.sort_by_key(|finding| finding.id);
@@ -106,38 +107,33 @@ impl Subject<'_> {
             seconds(cpu),
             seconds(took),
         );
-        let advice = "Do not poll in a hook: replace the loop by one `sleep`, or by the handler `sleep`, which starts no \
+        let advice =
+            "Do not poll in a hook: replace the loop by one `sleep`, or by the handler `sleep`, which starts no \
                       process at all; if it must poll, let it sleep 1 s between two looks."
-            .to_owned();
+                .to_owned();
         self.found(FindingId::PrestopCostly, message, advice)
     }
 
     fn stop_signal(&self) -> Option<Finding> {
         let stop = self.verdict.timeline.stop_signal?;
-        let ran_out = self.verdict.was_forced() || self.is_nearly_exhausted();
-        let shell = self.verdict.comm.filter(|comm| SHELLS.contains(&comm.as_bytes()));
-        let kept = match stop.disposition? {
-            Disposition::Ignored => true,
-            Disposition::Handled => !self.verdict.forwarded,
-            Disposition::Default => false,
-        };
         let left = self.after_stop(&stop);
-        match shell {
-            Some(shell) if kept && ran_out => {
+        match self.deaf_shell() {
+            Some(shell) => {
                 let message = format!(
                     "PID 1 of {} is the shell {shell}: it did not pass {} on, so the application never heard of it{left}.",
                     self.name(),
                     stop.signal,
                 );
-                let advice = "Let the shell start the application with `exec`, or use the exec form ENTRYPOINT [\"app\"] \
+                let advice =
+                    "Let the shell start the application with `exec`, or use the exec form ENTRYPOINT [\"app\"] \
                               without a shell; where a shell must stay, run it under tini -g."
-                    .to_owned();
+                        .to_owned();
                 self.found(FindingId::StopSignalNotForwarded, message, advice)
             }
             _ if stop.disposition == Some(Disposition::Ignored) => {
                 let comm = self.verdict.comm.map(|comm| format!(" ({comm})")).unwrap_or_default();
                 let message = format!(
-                    "{} had no effect on PID 1 of {}{comm}, which ignores it or has no handler for it{left}.",
+                    "{} had no effect on PID 1 of {}{comm}, which ignores it, blocks it or has no handler for it{left}.",
                     stop.signal,
                     self.name(),
                 );
@@ -165,23 +161,25 @@ impl Subject<'_> {
             stop.signal,
             seconds(used),
         );
-        let early = self.grace.is_some_and(|grace| used.as_secs_f64() < self.config.nearly_exhausted * grace.as_secs_f64());
+        let early =
+            self.grace.is_some_and(|grace| used.as_secs_f64() < self.config.nearly_exhausted * grace.as_secs_f64());
         let advice = if early {
             "The kill came early: find out who shortened the grace period (node shutdown, eviction, a second deletion with \
              less grace, or a kill by hand)."
                 .to_owned()
-        } else if stop.disposition == Some(Disposition::Ignored) {
+        } else if stop.disposition == Some(Disposition::Ignored) || self.deaf_shell().is_some() {
             "More grace would not help: make the application act on the stop signal first.".to_owned()
         } else {
             let hook = it.hook.and_then(|hook| hook.duration()).unwrap_or_default();
-            let grace = self.grace.unwrap_or(used).max(used);
-            let more = round_up(grace.saturating_mul(2));
+            let more = round_up(self.grace.unwrap_or(used).saturating_mul(2));
             let hook = if hook.as_secs_f64() > 0.5 * used.as_secs_f64() {
                 format!(", or shorten the preStop hook, which took {} of it", seconds(hook))
             } else {
                 String::new()
             };
-            format!("Set terminationGracePeriodSeconds to {more} and see how long it takes, or make the shutdown shorter{hook}.")
+            format!(
+                "Set terminationGracePeriodSeconds to {more} and see how long it takes, or make the shutdown shorter{hook}."
+            )
         };
         self.found(FindingId::GraceExhausted, message, advice)
     }
@@ -192,10 +190,18 @@ impl Subject<'_> {
             return None;
         }
         let percent = 100.0 * used.as_secs_f64() / grace.as_secs_f64();
-        let message =
-            format!("{} used {} of its grace period of {}: {percent:.0} %.", self.capital(), seconds(used), whole(grace));
+        let message = format!(
+            "{} used {} of its grace period of {}: {percent:.0} %.",
+            self.capital(),
+            seconds(used),
+            whole(grace)
+        );
         let wanted = round_up(self.grace_for(used));
-        let advice = format!("Set terminationGracePeriodSeconds to at least {wanted}, or make the shutdown shorter.");
+        let advice = if self.deaf_shell().is_some() {
+            "More grace would not help: make the application hear of the stop signal first.".to_owned()
+        } else {
+            format!("Set terminationGracePeriodSeconds to at least {wanted}, or make the shutdown shorter.")
+        };
         self.found(FindingId::GraceNearlyExhausted, message, advice)
     }
 
@@ -248,8 +254,9 @@ impl Subject<'_> {
             _ => String::new(),
         };
         let advice = format!(
-            "Set a preStop hook that sleeps {sleep} s{grace}, so that load balancers have let go of the pod before it stops; \
-             with no other ready endpoint, traffic to a terminating pod is meant to be."
+            "{} {sleep} s{grace}, so that load balancers have let go of the pod before it stops; if \
+             no other endpoint was ready, Kubernetes sent this traffic on purpose.",
+            if it.hook.is_some() { "Let the preStop hook take" } else { "Set a preStop hook that sleeps" },
         );
         self.found(FindingId::LateConnections, message, advice)
     }
@@ -293,6 +300,17 @@ impl Subject<'_> {
     fn is_nearly_exhausted(&self) -> bool {
         let Some((used, grace)) = self.used.zip(self.grace.filter(|grace| !grace.is_zero())) else { return false };
         used.as_secs_f64() > self.config.nearly_exhausted * grace.as_secs_f64()
+    }
+
+    /// The shell that is PID 1, if it kept the stop signal to itself and grace ran out, or nearly so, for that.
+    fn deaf_shell(&self) -> Option<Comm> {
+        let shell = self.verdict.comm.filter(|comm| SHELLS.contains(&comm.as_bytes()))?;
+        let kept = match self.verdict.timeline.stop_signal?.disposition? {
+            Disposition::Ignored => true,
+            Disposition::Handled => !self.verdict.forwarded,
+            Disposition::Default => false,
+        };
+        (kept && (self.verdict.was_forced() || self.is_nearly_exhausted())).then_some(shell)
     }
 
     /// The grace period of which this is not nearly all.

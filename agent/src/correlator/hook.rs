@@ -63,7 +63,11 @@ pub(super) fn pending_until(scene: &Scene<'_>) -> Option<BootTime> {
     scene.hook()?;
     let ended = scene.evidence.exit.is_some() || scene.evidence.emptied().is_some();
     let processes = scene.evidence.entered.processes();
-    runs(scene, &processes).iter().map(|run| follow_limit(scene, run)).max().filter(|until| !ended && *until > scene.now)
+    runs(scene, &processes)
+        .iter()
+        .map(|run| follow_limit(scene, run))
+        .max()
+        .filter(|until| !ended && *until > scene.now)
 }
 
 /// What follows a run by then belongs to it. A hook without an end is cut off by the stop signal when grace runs out; one

@@ -190,7 +190,7 @@ impl Correlator {
         let uid = identity.pod_uid.clone();
         let pod = self.pods.entry(uid.clone()).or_insert_with(|| PodState::new(uid.clone()));
         pod.learn(&identity);
-        pod.containers.push(Container::new(identity, evidence, number));
+        pod.containers.push(Container::new(identity, evidence, number, self.now));
         self.numbers.insert(number, uid);
         number
     }
@@ -251,13 +251,18 @@ impl Correlator {
         let Some((uid, number)) = self.cgroups.remove(&cgroup) else { return };
         let Some(pod) = self.pods.get_mut(&uid) else { return };
         if let Some(container) = pod.containers.iter_mut().find(|container| container.number == number) {
-            container.replace(at.unwrap_or(container.evidence.latest.0));
+            container.replace(at);
         }
         self.evaluate(&uid);
     }
 
     fn evaluate(&mut self, uid: &PodUid) {
-        let Some(mut pod) = self.pods.remove(uid) else { return };
+        while self.evaluate_once(uid) {}
+    }
+
+    /// Tells whether it has to be done again: each time reports a container at least.
+    fn evaluate_once(&mut self, uid: &PodUid) -> bool {
+        let Some(mut pod) = self.pods.remove(uid) else { return false };
         if let Some(deadline) = pod.deadline {
             self.deadlines.remove(&(deadline, uid.clone()));
         }
@@ -286,6 +291,7 @@ impl Correlator {
         if !pod.is_unused() {
             self.pods.insert(uid.clone(), pod);
         }
+        changes.again
     }
 
     /// Of one termination only the latest change is of interest.

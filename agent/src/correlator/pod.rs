@@ -16,7 +16,8 @@ use crate::model::{
 ///
 /// A termination opens with the first container that begins to end, and each that begins while it is open joins it.
 /// When deletion is known it is done when every known container is; else when those that began are, after a short wait
-/// for others if the kubelet had a hand in it. The sandbox takes no part.
+/// for others if the kubelet had a hand in it. Without a deletion, a container made after the start is a restarted one:
+/// its end is another termination. The sandbox takes no part.
 #[derive(Debug)]
 pub(super) struct PodState {
     uid: PodUid,
@@ -42,6 +43,7 @@ pub(super) struct Container {
     pub(super) number: u64,
     /// Its cgroup id has been given to another.
     pub(super) replaced: bool,
+    known_at: BootTime,
     reported_at: Option<BootTime>,
 }
 
@@ -69,19 +71,27 @@ pub(super) struct Changes {
     pub(super) dropped: Vec<(u64, CgroupId)>,
     /// The termination of a deleted pod is done.
     pub(super) deleted: bool,
+    /// A container that was left out of the finished termination has begun to end: evaluate again.
+    pub(super) again: bool,
     /// Containers that ended after their pod's termination was reported.
     pub(super) late: u64,
 }
 
 impl Container {
-    pub(super) fn new(identity: Arc<ContainerIdentity>, evidence: Evidence, number: u64) -> Container {
-        Container { identity, evidence, number, replaced: false, reported_at: None }
+    pub(super) fn new(identity: Arc<ContainerIdentity>, evidence: Evidence, number: u64, now: BootTime) -> Container {
+        Container { identity, evidence, number, replaced: false, known_at: now, reported_at: None }
     }
 
-    /// Ends this life because the cgroup id has another owner from `at` on.
-    pub(super) fn replace(&mut self, at: BootTime) {
+    /// Ends this life because the cgroup id has another owner, from `at` on if that was seen.
+    pub(super) fn replace(&mut self, at: Option<BootTime>) {
+        let at = at.unwrap_or(self.known_at.max(self.evidence.latest.0));
         self.replaced = true;
         self.evidence.removed_at = self.evidence.removed_at.or(Some(at));
+    }
+
+    /// Whether it was made after `at`: neither known nor seen by then.
+    fn is_after(&self, at: BootTime) -> bool {
+        self.known_at > at && self.evidence.first.is_none_or(|first| first > at)
     }
 
     fn is_gone(&self) -> bool {
@@ -130,6 +140,11 @@ impl PodState {
         self.requested = self.requested.or(pod.requested);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         self.containers.is_empty() && self.open.is_none()
     }
@@ -160,9 +175,16 @@ impl PodState {
         if members.is_empty() {
             changes.outputs.extend(self.open.take().map(|open| Output::Withdrawn(open.id)));
         } else {
-            let others: Vec<&Verdict> =
-                verdicts.iter().filter(|(_, it)| it.start.is_none()).map(|(_, verdict)| verdict).collect();
+            let first = members.iter().filter_map(|(_, verdict)| verdict.start).min().unwrap_or_default();
+            let belongs = |index: usize| self.requested.is_some() || !self.containers[index].is_after(first);
+            let begun = members.len();
+            members.retain(|(index, verdict)| verdict.start == Some(first) || belongs(*index));
+            // What came and went without ever running is not waited for.
+            let waits = |index: usize| belongs(index) && !self.containers[index].is_gone();
+            let others = verdicts.iter().filter(|(index, it)| it.start.is_none() && waits(*index));
+            let others: Vec<&Verdict> = others.map(|(_, verdict)| verdict).collect();
             let done = self.is_done(&members, &others, world, &mut wake);
+            changes.again = done && members.len() < begun;
             let members: Vec<(usize, Verdict)> = members.into_iter().cloned().collect();
             self.show(&members, done, world, &mut changes);
         }
@@ -196,13 +218,7 @@ impl PodState {
         verdict.timeline.role == Role::Init && success && alone
     }
 
-    fn is_done(
-        &self,
-        members: &[&(usize, Verdict)],
-        others: &[&Verdict],
-        world: World<'_>,
-        wake: &mut Wake,
-    ) -> bool {
+    fn is_done(&self, members: &[&(usize, Verdict)], others: &[&Verdict], world: World<'_>, wake: &mut Wake) -> bool {
         let finals: Option<Vec<BootTime>> = members.iter().map(|(_, verdict)| verdict.final_at).collect();
         let Some(last) = finals.and_then(|finals| finals.into_iter().max()) else { return false };
         if last > world.now {

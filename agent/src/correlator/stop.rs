@@ -82,8 +82,9 @@ fn chain(scene: &Scene<'_>, signals: Vec<&Sent>, end: Option<BootTime>) -> Optio
     Some(Stop { sent, expires: end.is_none().then_some(last.at + limit) })
 }
 
-/// What the init did with the stop signal; `None` while, or because, that cannot be told.
-pub(super) fn disposition(scene: &Scene<'_>, stop: &Stop) -> Option<Disposition> {
+/// What the init did with the stop signal; `None` while, or because, that cannot be told. `killed`: SIGKILL came from
+/// outside the pod.
+pub(super) fn disposition(scene: &Scene<'_>, stop: &Stop, killed: bool) -> Option<Disposition> {
     let first = stop.first();
     let from = BootTime(first.at.0.saturating_sub(nanos(scene.config.skew)));
     let taken = scene.evidence.deliveries.iter().filter(|(at, it)| it.signal == first.signal && *at >= from);
@@ -109,9 +110,9 @@ pub(super) fn disposition(scene: &Scene<'_>, stop: &Stop) -> Option<Disposition>
         return None;
     }
     // Accepted, and no handler ran: it was blocked, to be fetched with sigwait or a signalfd as tini does. An init that
-    // then left by itself has fetched it; one that had to be killed has not.
+    // then left by itself has fetched it; one that had to be killed has not. The OOM killer leaves it open.
     match ended.status.signal() {
-        Some(Signal::KILL) => Some(Disposition::Ignored),
+        Some(Signal::KILL) => killed.then_some(Disposition::Ignored),
         _ => Some(Disposition::Handled),
     }
 }

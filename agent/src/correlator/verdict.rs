@@ -99,7 +99,8 @@ impl<'a> Scene<'a> {
         let blind = if self.may_have_hook() { self.grace.unwrap_or(self.config.default_grace) } else { Duration::ZERO };
         let lost = start.is_some_and(|start| self.lost_since(earlier(start, blind)));
         let unseen_end = ended.is_none() || gone.is_none();
-        let last_act = [stop.as_ref().and_then(|stop| stop.sent.last()), kill].into_iter().flatten().map(|it| it.at).max();
+        let last_act =
+            [stop.as_ref().and_then(|stop| stop.sent.last()), kill].into_iter().flatten().map(|it| it.at).max();
         let given_up = last_act.filter(|at| self.lost_since(*at)).map(|at| at + self.stop_limit());
         let final_at = match (gone, ended) {
             (Some(gone), _) => Some(gone + self.config.settle),
@@ -107,7 +108,7 @@ impl<'a> Scene<'a> {
             (None, None) => given_up,
         };
         let is_final = final_at.is_some_and(|at| at <= self.now);
-        let complete = !lost && !(is_final && unseen_end) && (gone.is_none() || ended.is_some());
+        let complete = !(lost || is_final && unseen_end || gone.is_some() && ended.is_none());
 
         let exit = ended.map(|ended| ExitTimeline {
             at: ended.at,
@@ -126,7 +127,7 @@ impl<'a> Scene<'a> {
             role: self.identity.role,
             outcome: over.then(|| outcome::outcome(self, &facts, ended.as_ref())),
             phase: if start.is_some() { phase } else { Phase::Running },
-            stop_signal: stop.as_ref().map(|stop| self.stop_signal(stop)),
+            stop_signal: stop.as_ref().map(|stop| self.stop_signal(stop, kill.is_some())),
             killed_at: kill.map(|sent| sent.at),
             exit,
             empty_at: gone,
@@ -147,9 +148,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn stop_signal(&self, stop: &Stop) -> StopSignal {
+    fn stop_signal(&self, stop: &Stop, killed: bool) -> StopSignal {
         let first = stop.first();
-        let disposition = stop::disposition(self, stop);
+        let disposition = stop::disposition(self, stop, killed);
         StopSignal { signal: first.signal, at: first.at, disposition, sender: first.sender }
     }
 

@@ -1,1 +1,71 @@
+//! What is found, and in which words.
+
 use super::*;
+
+/// The findings of a script's only termination, a message and an advice each.
+fn findings(case: &Case, script: &str) -> String {
+    let told = case.run(script);
+    assert_eq!(told.finished.len(), 1);
+    let line = |it: &Finding| format!("{}: {}\n  -> {}\n", it.id.as_str(), it.message, it.advice);
+    told.finished[0].findings.iter().map(line).collect()
+}
+
+#[test]
+fn words() {
+    let default = Case::default();
+    let no_grace = Case { grace: Some(1), ..Case::default() };
+    let scripts = [
+        (
+            "failed hook",
+            &default,
+            "0 app start\n1000 app hook 100\n1500 app exit 100 3\n1505 app term\n2000 app end 0",
+        ),
+        ("missing hook", &default, "0 app start\n1002 app fail 100 1\n1005 app term\n2000 app end 0"),
+        (
+            "hanging, costly hook and cut connections",
+            &default,
+            "0 app start\n500 app conns in=20 total=20\n1000 app hook 100\n31000 app term\n31001 app deliver TERM handler
+             33000 app kill\n33001 app exit 100 SIGKILL cpu=9000 processes=1500\n33001 app end SIGKILL",
+        ),
+        (
+            "no handler",
+            &default,
+            "0 app start\n1000 app term ignored comm=node\n31000 app kill\n31001 app end SIGKILL",
+        ),
+        ("no handler, but left", &default, "0 app start\n1000 app term ignored comm=node\n3000 app end 0"),
+        ("shell", &default, "0 app start\n1000 app term ignored comm=sh\n31000 app kill\n31001 app end SIGKILL"),
+        (
+            "shell with a trap that does not forward",
+            &default,
+            "0 app start\n1000 app term comm=bash\n1001 app deliver TERM handler\n27000 app end 0",
+        ),
+        (
+            "shell that forwards",
+            &default,
+            "0 app start\n1000 app term comm=bash\n1001 app deliver TERM handler\n1002 app conns forwarded=1
+             31000 app kill\n31001 app end SIGKILL",
+        ),
+        (
+            "slow drain",
+            &default,
+            "0 app start\n1000 app term\n1001 app deliver TERM handler\n28000 app end 0",
+        ),
+        (
+            "killed early",
+            &default,
+            "0 app start\n1000 app term\n1001 app deliver TERM handler\n5000 app kill\n5001 app end SIGKILL",
+        ),
+        (
+            "late clients of one that dies at once",
+            &default,
+            "0 app start\n1000 app term\n7000 app conns in=1 total=4 late=4\n8000 app end SIGTERM",
+        ),
+        ("crash", &default, "0 app start\n1 app conns in=2 total=2\n1000 app end SIGSEGV"),
+        ("oom", &default, "0 app start\n1000 app term\n2000 app oom init\n2001 app end SIGKILL"),
+        ("no grace", &no_grace, "0 app start\n1000 app term\n1001 app deliver TERM handler\n1200 app end 0"),
+        ("nothing", &default, "0 app start\n1000 app term\n1001 app deliver TERM handler\n1200 app end 0"),
+    ];
+    let all: Vec<String> =
+        scripts.iter().map(|(name, case, script)| format!("# {name}\n{}", findings(case, script))).collect();
+    insta::assert_snapshot!(all.join("\n"));
+}

@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Correlator, Output};
+use super::{Config, Correlator, Output, Stats};
 use crate::model::*;
 
 const HOOK: &str = "sleep 3";
