@@ -289,26 +289,17 @@ impl Index {
                 Place::Root | Place::Qos | Place::Pod(_) | Place::Other => (CgroupKind::Ancestor, id),
             },
         };
-        if self.cgroups.len() >= MAX_CGROUPS {
+        let has_room = self.cgroups.len() < MAX_CGROUPS
+            && match (kind, place) {
+                (CgroupKind::Nested, _) => self.add_nested(owner, id),
+                (CgroupKind::Container, Place::Container(uid, container)) => {
+                    self.add_container(id, uid, container, init, seen)
+                }
+                _ => true,
+            };
+        if !has_room {
             self.refused.cgroups += 1;
             return;
-        }
-        match (kind, place) {
-            (CgroupKind::Nested, _) => match self.containers.get_mut(&owner) {
-                Some(container) if container.nested.len() < MAX_NESTED => {
-                    container.nested.insert(id);
-                }
-                _ => {
-                    self.refused.cgroups += 1;
-                    return;
-                }
-            },
-            (CgroupKind::Container, Place::Container(uid, container)) => {
-                if !self.add_container(id, uid, container, init, seen) {
-                    return;
-                }
-            }
-            _ => {}
         }
         self.cgroups.insert(id, Node { parent, owner, kind, walked: seen == Seen::Walked, missing: false });
         let init: Option<Pid> = init.filter(|_| kind == CgroupKind::Container).map(|init| init.pid);
@@ -318,6 +309,12 @@ impl Index {
         {
             self.changes.push_back(Change::Container(container.identity.clone()));
         }
+    }
+
+    /// Whether there was room.
+    fn add_nested(&mut self, owner: CgroupId, id: CgroupId) -> bool {
+        let owner = self.containers.get_mut(&owner).filter(|owner| owner.nested.len() < MAX_NESTED);
+        owner.is_some_and(|owner| owner.nested.insert(id))
     }
 
     /// Adds it without a word; whether there was room.
@@ -332,11 +329,8 @@ impl Index {
         // Those that are removed but were never reported wait here and nowhere else.
         if self.containers.len() >= MAX_CGROUPS {
             let waiting = self.containers.iter().find(|(_, container)| container.removed).map(|(id, _)| *id);
-            self.refused.cgroups += 1;
-            match waiting {
-                Some(waiting) => self.forget_container(waiting),
-                None => return false,
-            }
+            let Some(waiting) = waiting else { return false };
+            self.forget_container(waiting);
         }
         self.pods.attach(&pod_uid, cgroup);
         let identity = ContainerIdentity {

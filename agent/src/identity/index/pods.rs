@@ -78,6 +78,11 @@ impl Pods {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pods.is_empty()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.pods.values().filter(|entry| entry.pod.is_some()).count()
     }
