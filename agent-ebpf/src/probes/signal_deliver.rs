@@ -2,6 +2,11 @@
 //!
 //! Feeds: what the init does with the stop signal.
 //! Without it: a signal that was not ignored at once counts as handled.
+//!
+//! Not every signal gets here. One that kills by default is turned into SIGKILL as it is sent (`complete_signal` in
+//! kernel/signal.c): the exit status tells that. One that a process waits for (sigwait(3), signalfd(2)) is not delivered
+//! at all. And one that was blocked when it was sent gets here even if it is ignored, with the handler `SIG_IGN`, or
+//! `SIG_DFL` in the init of a pid namespace.
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;

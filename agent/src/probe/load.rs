@@ -203,7 +203,7 @@ fn reason(error: &(dyn Error + 'static)) -> String {
 fn program_reason(error: &ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = error else { return reason(error) };
     let log = verifier_log.to_string();
-    let said = log.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("processed ")).last();
+    let said = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("processed "));
     match said {
         Some(said) => format!("the kernel refuses the program ({io_error}): {said}"),
         None => format!("the kernel refuses the program ({io_error})"),

@@ -7,8 +7,8 @@ mod offsets;
 mod btf;
 pub mod decode;
 
-pub use gracetrace_ebpf::Hook;
 pub use btf::BtfError;
+pub use gracetrace_ebpf::Hook;
 pub use load::{LoadError, Options};
 pub use maps::{Losses, MapUsage};
 pub use ring::Batch;

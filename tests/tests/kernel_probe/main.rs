@@ -1,0 +1,14 @@
+//! The kernel side on the real kernel: what it counts, what it tells, what it leaves out. Needs root, BTF and a cgroup v2
+//! hierarchy mounted anywhere.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod execs;
+mod trees;
+mod signals;
+mod sockets;
+mod cgroups;
+mod losses;
+mod loading;
+mod oom;
+mod container;
+mod watch;
