@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -54,6 +54,8 @@ impl Agent {
             .kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("cannot start the agent {}", program.display()))?;
         let mut agent = Agent { child, address, log };
+        // The demo's own niceness is for those who measure; the agent gets none of it.
+        setpriority_process(Some(agent.pid()?), 0).context("cannot set the agent's priority")?;
         let pid = agent.pid()?.as_raw_nonzero().to_string();
         fs::write(node.slice().join("agent/cgroup.procs"), pid).context("cannot move the agent to the slice")?;
         agent.wait_until_ready().await?;
