@@ -38,9 +38,11 @@ pub fn run(args: &ExecArgs) -> Result<()> {
     let namespaces = ThreadNameSpaceType::PROCESS_ID | ThreadNameSpaceType::NETWORK;
     move_into_thread_name_spaces(init.as_fd(), namespaces).context("cannot enter the container's namespaces")?;
 
-    // Both are closed by a successful execve, so that the parent also sees it happen.
+    // All are closed by a successful execve, so that the parent sees it happen. It waits for that and not for the time,
+    // which would wake it just then and take the processor from the child.
     let (mut moved, mut tell_moved) = pipe()?;
     let (mut started, mut tell_started) = pipe()?;
+    let (mut executed, tell_executed) = pipe()?;
     let pid = Clone::default().spawn(|| {
         rustix::thread::set_name(c"runc:[2:INIT]")?;
         moved.read_exact(&mut [0])?;
@@ -49,11 +51,12 @@ pub fn run(args: &ExecArgs) -> Result<()> {
             let _ = tell_started.write_all(&at.0.to_ne_bytes());
         })
     })?;
-    drop((tell_started, moved));
+    drop((tell_started, tell_executed, moved));
     let pid_number = pid.as_raw_nonzero().get().unsigned_abs();
     fs::write(&processes, pid_number.to_string()).context("cannot move a process into the container")?;
     tell_moved.write_all(&[1])?;
 
+    executed.read_to_end(&mut Vec::new())?;
     let mut at = Vec::new();
     started.read_to_end(&mut at)?;
     let Ok(at) = at.try_into() else { bail!("the command was not started") };

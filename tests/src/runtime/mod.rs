@@ -134,12 +134,18 @@ pub struct Execution {
     /// Its process in the host's pid namespace.
     pub pid: u32,
     runc: Helper,
+    exit: Option<Exit>,
 }
 
 impl Execution {
-    /// Waits for its end. Safe to cancel.
+    /// Waits for its end, and for the runtime's process that tells of it. Safe to cancel.
     pub async fn exited(&mut self) -> Result<Exit> {
-        exited(&mut self.runc).await
+        let exit = match self.exit {
+            Some(exit) => exit,
+            None => *self.exit.insert(exited(&mut self.runc).await?),
+        };
+        self.runc.wait().await?;
+        Ok(exit)
     }
 }
 
@@ -153,7 +159,7 @@ pub async fn exec(node: &Node, container: &Container, argv: &[String]) -> Result
         _ => None,
     });
     let (start, pid) = started.await?;
-    Ok(Execution { start, pid, runc })
+    Ok(Execution { start, pid, runc, exit: None })
 }
 
 /// Sends a signal to a process of a container: its init, or a command that runs in it.
