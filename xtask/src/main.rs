@@ -2,6 +2,7 @@
 
 mod command;
 mod setup;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Find the eBPF toolchain, or install it (Debian, as root)
     Setup,
+    /// Check the rules of the tree that neither rustc nor clippy knows
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -39,5 +42,6 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::ebpf_toolchain(),
+        Task::Tidy => tidy::run(),
     }
 }
