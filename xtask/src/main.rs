@@ -1,16 +1,29 @@
 //! Set-up, build, demo, tests and benches of gracetrace. Run as `cargo xtask`.
 
-mod command;
 mod setup;
+mod build;
+mod test;
+mod tidy;
+mod command;
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+
+use self::build::{AGENT, BENCH, DEMO, Kind, Program};
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask setup                find or install the eBPF toolchain
+  cargo xtask demo                 pods come and go until Ctrl-C; sets everything up first
+  cargo xtask demo --once          every scenario once, compared with what really happened
+  cargo xtask test                 every test; needs root
+  cargo xtask test -p gracetrace correlator::
+                                   some tests: arguments go to cargo test
+  cargo xtask build --static       one file without shared libraries
+  cargo xtask bench                what the agent costs
+  cargo xtask setup                only find or install the eBPF toolchain
 ";
 
 #[derive(Debug, Parser)]
@@ -22,6 +35,37 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Trace real processes being stopped like pods (needs root)
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// For the demo: see `cargo xtask demo --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test (needs root)
+    Test {
+        /// For `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure what the agent costs (needs root)
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// For the bench: see `cargo xtask bench --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the agent, and print its path
+    Build {
+        /// As it is shipped
+        #[arg(long)]
+        release: bool,
+        /// For release, without shared libraries
+        #[arg(long = "static")]
+        is_static: bool,
+    },
+    /// Check the rules of the tree that neither rustc nor clippy knows
+    Tidy,
     /// Find the eBPF toolchain, or install it (Debian, as root)
     Setup,
 }
@@ -38,6 +82,26 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
+        Task::Demo { arguments } => become_program(DEMO, &arguments),
+        Task::Bench { arguments } => become_program(BENCH, &arguments),
+        Task::Test { arguments } => test::run(&arguments),
+        Task::Build { is_static: true, .. } => build::run(Kind::Static),
+        Task::Build { release: true, .. } => build::run(Kind::Release),
+        Task::Build { .. } => build::run(Kind::Debug),
+        Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),
     }
+}
+
+/// Builds the agent and a program that drives it, and becomes that program, so that signals and the exit status are its own.
+fn become_program(program: Program, arguments: &[String]) -> Result<()> {
+    setup::ebpf_toolchain()?;
+    let built = build::programs(Kind::Release, &[AGENT, program])?;
+    let mut command = Command::new(&built[1]);
+    command.arg("--agent").arg(&built[0]).args(arguments);
+    for name in command::outer_cargo_variables() {
+        command.env_remove(name);
+    }
+    let error = command.exec();
+    Err(anyhow!(error).context(format!("cannot run {}", built[1].display())))
 }

@@ -11,15 +11,6 @@ use crate::command;
 /// Packages of a rustc and of the sources that belong to it. Their versions must be equal.
 const RUSTC_PACKAGES: [(&str, &str); 2] = [("rustc-web", "rust-web-src"), ("rustc", "rust-src")];
 
-/// A command that something needs, and the Debian package it comes with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Missing {
-    /// Name on PATH.
-    pub(crate) command: &'static str,
-    /// Package that has it.
-    pub(crate) package: &'static str,
-}
-
 /// Whether packages can be installed here: Debian or a relative, as root.
 pub(super) fn can_install() -> bool {
     Path::new("/etc/debian_version").exists() && command::find_on_path("apt-get").is_some() && command::is_root()
@@ -50,23 +41,6 @@ pub(super) fn install_llvm(version: u32) -> Result<()> {
         update_lists()?;
     }
     install(&[&package, "g++"])
-}
-
-/// Installs the packages of commands that are not on PATH, or says which they are.
-pub(super) fn install_commands(needed: &[Missing]) -> Result<()> {
-    let missing: Vec<&Missing> = needed.iter().filter(|need| command::find_on_path(need.command).is_none()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    if !can_install() {
-        let names: Vec<&str> = missing.iter().map(|need| need.command).collect();
-        bail!("missing commands: {}. On Debian they come with: {}", names.join(", "), packages.join(" "));
-    }
-    if candidate(packages[0])?.is_none() {
-        update_lists()?;
-    }
-    install(&packages)
 }
 
 /// The first pair of packages with one version that is new enough.

@@ -10,7 +10,6 @@ mod toolchain;
 
 use anyhow::{Result, bail};
 
-pub(crate) use self::debian::Missing;
 use self::toolchain::Toolchain;
 
 /// Makes the eBPF toolchain ready. Returns at once when it was found before and has not changed since.
@@ -36,11 +35,6 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
     };
     eprintln!("setup: eBPF linker: {}", linker.display());
     Toolchain { rustc: compiler.rustc, cargo: compiler.cargo, linker }.record()
-}
-
-/// Makes sure that the commands which the tests and the demo run are there.
-pub(crate) fn commands(needed: &[Missing]) -> Result<()> {
-    debian::install_commands(needed)
 }
 
 /// What to install where this task cannot do it by itself.
