@@ -9,8 +9,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use gracetrace::identity::cgroupfs::{CgroupRoot, CgroupRootError, scan};
-use gracetrace::identity::{CgroupKind, Change, FoundCgroup, Index, Update};
-use gracetrace::model::{CgroupId, ContainerId, Pid, Role};
+use gracetrace::identity::{Change, FoundCgroup, Index, Update};
+use gracetrace::model::{CgroupId, ContainerId, Pid, Role, CgroupKind};
 
 const UID: &str = "8c577ce9-7ba8-49d7-bb86-02e0dd29498b";
 

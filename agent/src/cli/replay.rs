@@ -8,12 +8,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
+use super::text::Text;
 use crate::correlator::Config;
 use crate::metrics::Metrics;
 use crate::model::Timeline;
 use crate::pipeline::{Action, Pipeline};
 use crate::recording::Reader;
-use super::text::Text;
 use crate::report;
 
 /// Show the terminations of a recording.

@@ -28,7 +28,13 @@ impl fmt::Display for Text<'_> {
         }
         for finding in &of.findings {
             let container = finding.container.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
-            writeln!(f, "  ! {}{container}: {}\n    {}", finding.id, Escaped(&finding.message), Escaped(&finding.advice))?;
+            writeln!(
+                f,
+                "  ! {}{container}: {}\n    {}",
+                finding.id,
+                Escaped(&finding.message),
+                Escaped(&finding.advice)
+            )?;
         }
         writeln!(f)
     }

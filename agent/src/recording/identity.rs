@@ -71,7 +71,10 @@ enum RoleLine {
 #[serde(rename_all = "snake_case")]
 enum PreStopLine {
     Exec(Vec<String>),
-    Http { path: String, port: String },
+    Http {
+        path: String,
+        port: String,
+    },
     /// Nanoseconds.
     Sleep(u64),
     Tcp,

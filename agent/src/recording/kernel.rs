@@ -163,16 +163,7 @@ impl From<&Counters> for CountersLine {
             lost,
         } = *counters;
         let last_inbound = last_inbound.map(|at| at.0);
-        CountersLine {
-            inbound_open,
-            outbound_open,
-            inbound_total,
-            outbound_total,
-            last_inbound,
-            late,
-            forwarded,
-            lost,
-        }
+        CountersLine { inbound_open, outbound_open, inbound_total, outbound_total, last_inbound, late, forwarded, lost }
     }
 }
 
@@ -262,27 +253,19 @@ impl From<KindLine> for Kind {
                 cpu: Duration::from_nanos(cpu),
                 processes,
             }),
-            KindLine::SignalSent {
-                pid,
-                init,
-                comm,
-                signal,
-                code,
-                ignored,
-                sender,
-                sender_comm,
-                sender_cgroup,
-            } => Kind::SignalSent(SignalSent {
-                pid: Pid(pid),
-                init,
-                comm: comm.into_comm(),
-                signal: Signal(signal),
-                code,
-                ignored,
-                sender: Pid(sender),
-                sender_comm: sender_comm.into_comm(),
-                sender_cgroup: sender_cgroup.map(CgroupId),
-            }),
+            KindLine::SignalSent { pid, init, comm, signal, code, ignored, sender, sender_comm, sender_cgroup } => {
+                Kind::SignalSent(SignalSent {
+                    pid: Pid(pid),
+                    init,
+                    comm: comm.into_comm(),
+                    signal: Signal(signal),
+                    code,
+                    ignored,
+                    sender: Pid(sender),
+                    sender_comm: sender_comm.into_comm(),
+                    sender_cgroup: sender_cgroup.map(CgroupId),
+                })
+            }
             KindLine::SignalDelivered { pid, signal, handler } => {
                 Kind::SignalDelivered(SignalDelivered { pid: Pid(pid), signal: Signal(signal), handler })
             }

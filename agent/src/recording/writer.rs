@@ -28,8 +28,7 @@ impl Recorder {
     pub fn create(path: &Path) -> Result<Recorder, RecordingError> {
         let create = |source| RecordingError::Create { path: path.to_owned(), source };
         let file = File::create(path).map_err(create)?;
-        let lines =
-            LineWriter::spawn("the recording", GzEncoder::new(file, Compression::default())).map_err(create)?;
+        let lines = LineWriter::spawn("the recording", GzEncoder::new(file, Compression::default())).map_err(create)?;
         let header = Header { gracetrace_recording: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned() };
         let recorder = Recorder { path: path.to_owned(), lines, missing: 0 };
         recorder.lines.send(encode(&header));
