@@ -120,7 +120,7 @@ impl Scenario {
         check("hook result", format!("{:?}", expect.hook), format!("{:?}", truth.hook_result));
         check("disposition", format!("{:?}", expect.disposition), format!("{:?}", truth.disposition));
         check("cut connections", expect.zombies.to_string(), truth.zombie_inbound.to_string());
-        check("late connections", self.late_clients.to_string(), truth.late.to_string());
+        check("late connections", self.late_clients.to_string(), truth.late.unwrap_or(0).to_string());
         check("killed", expect.killed.to_string(), truth.killed_at.is_some().to_string());
         found
     }

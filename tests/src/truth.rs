@@ -105,8 +105,8 @@ pub struct Truth {
     pub outcome: Outcome,
     /// Connections that were cut.
     pub zombie_inbound: u64,
-    /// Connections that were established after the stop signal.
-    pub late: u64,
+    /// Connections that were established after the stop signal; `None` if there was none.
+    pub late: Option<u64>,
 }
 
 impl Truth {
@@ -144,7 +144,7 @@ impl Truth {
             exit_signal: exit.signal(),
             outcome,
             zombie_inbound: count(&|each| each.end == End::Cut),
-            late: count(&|each| stop_signal_at.is_some_and(|stop| each.established > stop)),
+            late: stop_signal_at.map(|stop| count(&|each| each.established > stop)),
         })
     }
 
@@ -210,6 +210,6 @@ mod tests {
         let each = |at, end| Connection { established: BootTime(at), end };
         let seen = [each(1, End::Cut), each(2, End::Bye), each(6, End::Cut), each(7, End::Closed)];
         let truth = Truth::new(&observed, &seen).unwrap();
-        assert_eq!((truth.zombie_inbound, truth.late), (2, 2));
+        assert_eq!((truth.zombie_inbound, truth.late), (2, Some(2)));
     }
 }

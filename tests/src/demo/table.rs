@@ -45,7 +45,7 @@ pub(super) fn once(compared: &[(Played, Comparison)]) -> String {
                 container.map(|it| &it["stop_signal"]["disposition"])
             ),
             cell(truth.zombie_inbound.to_string(), container.map(|it| &it["connections"]["zombie"]["inbound"])),
-            cell(truth.late.to_string(), container.map(|it| &it["connections"]["late"])),
+            cell(word(truth.late.map(|it| it.to_string())), container.map(|it| &it["connections"]["late"])),
             word(worst),
         );
     }
@@ -68,8 +68,8 @@ pub(super) fn line(played: &Played, comparison: &Comparison) -> String {
     if truth.zombie_inbound > 0 {
         let _ = write!(line, ", {} cut", count(truth.zombie_inbound as usize, "connection"));
     }
-    if truth.late > 0 {
-        let _ = write!(line, ", {} late", count(truth.late as usize, "connection"));
+    if let Some(late @ 1..) = truth.late {
+        let _ = write!(line, ", {} late", count(late as usize, "connection"));
     }
     let findings =
         played.termination.as_ref().and_then(|it| it["findings"].as_array()).map(Vec::as_slice).unwrap_or_default();

@@ -11,6 +11,7 @@ use std::{env, fs, io};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::schedule;
 use crate::clock::BootTime;
 use crate::parts::Report;
 
@@ -87,7 +88,7 @@ pub(super) fn find_program(argv: &[String]) -> Result<PathBuf> {
 
 /// Waits for a child and takes the clock when wait returns.
 pub(super) fn wait_for(pid: Pid) -> Result<Report> {
-    run_at_once_when_woken();
+    schedule::be_a_witness();
     loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => return Ok(Report::Exited { at: BootTime::now(), status: status.as_raw() }),
@@ -95,14 +96,4 @@ pub(super) fn wait_for(pid: Pid) -> Result<Report> {
             Err(error) => return Err(error).context("cannot wait for a child"),
         }
     }
-}
-
-/// Gives this process the processor as soon as it has something to do. Where that is not allowed, other load on the
-/// machine makes its times late.
-pub(super) fn run_at_once_when_woken() {
-    // SAFETY: all of sched_param is integers, for which zero is valid.
-    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameters.sched_priority = 1;
-    // SAFETY: the pointer is good for the call, which only reads it.
-    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
 }

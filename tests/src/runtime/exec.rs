@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::clone::{Clone, become_program, find_program, wait_for};
+use super::schedule;
 use crate::clock::BootTime;
 use crate::node;
 use crate::parts::{Report, report};
@@ -46,6 +47,7 @@ pub fn run(args: &ExecArgs) -> Result<()> {
     let pid = Clone::default().spawn(|| {
         rustix::thread::set_name(c"runc:[2:INIT]")?;
         moved.read_exact(&mut [0])?;
+        schedule::go_first();
         become_program(&path, &args.argv, None::<File>, |at| {
             // The parent misses it then, and says so.
             let _ = tell_started.write_all(&at.0.to_ne_bytes());
@@ -56,7 +58,9 @@ pub fn run(args: &ExecArgs) -> Result<()> {
     fs::write(&processes, pid_number.to_string()).context("cannot move a process into the container")?;
     tell_moved.write_all(&[1])?;
 
+    schedule::be_a_witness();
     executed.read_to_end(&mut Vec::new())?;
+    schedule::stand_in_line(pid.as_raw_nonzero().get());
     let mut at = Vec::new();
     started.read_to_end(&mut at)?;
     let Ok(at) = at.try_into() else { bail!("the command was not started") };

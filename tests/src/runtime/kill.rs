@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::clone::run_at_once_when_woken;
+use super::schedule;
 use crate::clock::BootTime;
 use crate::node;
 use crate::parts::{Report, report};
@@ -32,7 +32,7 @@ pub fn run(args: &KillArgs) -> Result<()> {
     let target = pidfd_open(pid, PidfdFlags::empty()).context("the process is gone")?;
     let status = fs::read_to_string(format!("/proc/{}/status", args.pid)).context("the process is gone")?;
     let disposition = disposition(&status, args.signal);
-    run_at_once_when_woken();
+    schedule::be_a_witness();
     let at = BootTime::now();
     pidfd_send_signal(target.as_fd(), signal).context("the process is gone")?;
     report(&Report::Sent { at, disposition })

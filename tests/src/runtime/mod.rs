@@ -10,6 +10,7 @@ pub mod exec;
 pub mod kill;
 pub mod delete;
 mod clone;
+mod schedule;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
