@@ -14,3 +14,4 @@ pub mod workload;
 pub mod agent;
 pub mod parts;
 pub mod clock;
+pub mod wait;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+use gracetrace_tests::agent::built as agent;
 use gracetrace_tests::node::cgroup;
-use gracetrace_tests::scenario;
+use gracetrace_tests::{scenario, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -64,15 +64,15 @@ fn an_interrupted_demo_leaves_nothing() {
             .spawn()
             .expect("the demo starts");
         let tag = tag(child.id());
-        wait_until("the demo has pods", || slices(&tag).iter().any(|slice| has_pods(slice)));
+        wait::until("the demo has pods", || slices(&tag).iter().any(|slice| has_pods(slice)));
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("the demo runs");
         let status = child.wait().expect("the demo ends");
         assert!(!status.success(), "an interrupted run has proved nothing");
         if signal == Signal::KILL {
             // Nobody waits for the guard then.
-            wait_until("the guard is done", || slices(&tag).is_empty() && files(&tag).is_empty());
-            wait_until("the guard is gone", || processes(&tag).is_empty());
+            wait::until("the guard is done", || slices(&tag).is_empty() && files(&tag).is_empty());
+            wait::until("the guard is gone", || processes(&tag).is_empty());
         }
         nothing_is_left(&tag);
     }
@@ -134,17 +134,6 @@ fn tag(pid: u32) -> String {
     format!("gracetrace-demo-{pid}-")
 }
 
-/// The agent: `GRACETRACE_BIN`, or what cargo has built beside this test.
-fn agent() -> PathBuf {
-    if let Some(path) = env::var_os("GRACETRACE_BIN") {
-        return PathBuf::from(path);
-    }
-    let test = env::current_exe().expect("this program has a path");
-    let path = test.parent().and_then(Path::parent).map(|profile| profile.join("gracetrace")).unwrap_or_default();
-    assert!(path.is_file(), "no agent at {}: run `cargo build`, or set GRACETRACE_BIN to one", path.display());
-    path
-}
-
 /// No process, cgroup, mount or file of a demo. Its namespaces are never mounted, so each goes with the last process in it.
 fn nothing_is_left(tag: &str) {
     assert_eq!(slices(tag), Vec::<PathBuf>::new(), "cgroups are left");
@@ -183,12 +172,4 @@ fn entries(directory: &Path, tag: &str) -> Vec<PathBuf> {
 /// Whether a slice has pods with processes.
 fn has_pods(slice: &Path) -> bool {
     fs::read_to_string(slice.join("kubepods/cgroup.events")).is_ok_and(|events| events.contains("populated 1"))
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }

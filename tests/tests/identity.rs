@@ -5,12 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use gracetrace::identity::cgroupfs::{CgroupRoot, CgroupRootError, scan};
 use gracetrace::identity::{Change, FoundCgroup, Index, Update};
-use gracetrace::model::{CgroupId, ContainerId, Pid, Role, CgroupKind};
+use gracetrace::model::{CgroupId, CgroupKind, ContainerId, Pid, Role};
+use gracetrace_tests::wait;
 
 const UID: &str = "8c577ce9-7ba8-49d7-bb86-02e0dd29498b";
 
@@ -44,9 +43,12 @@ impl Slice {
         let starter = starter.spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", starter.id());
         self.processes.push(starter);
-        let pid: u32 = until(|| fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok());
+        let pid: u32 =
+            wait::value("a child", || fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok());
         let name = Path::new(program).file_name().and_then(|name| name.to_str());
-        until(|| (Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end()) == name).then_some(()));
+        wait::until("the exec", || {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| Some(comm.trim_end()) == name)
+        });
         fs::write(cgroup.join("cgroup.procs"), pid.to_string()).unwrap();
         Pid(pid)
     }
@@ -69,10 +71,7 @@ impl Drop for Slice {
             let _ = process.kill();
             let _ = process.wait();
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while remove(&self.dir).is_err() && Instant::now() < deadline {
-            sleep(Duration::from_millis(10));
-        }
+        wait::quietly(|| remove(&self.dir).is_ok());
     }
 }
 
@@ -83,15 +82,10 @@ fn remove(dir: &Path) -> std::io::Result<()> {
     fs::remove_dir(dir)
 }
 
-fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain");
-        sleep(Duration::from_millis(5));
-    }
+/// Boot time as `/proc/<pid>/stat` counts it.
+fn ticks() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec * 100 + now.tv_nsec / 10_000_000
 }
 
 fn walk(dir: &Path) -> (CgroupId, Vec<FoundCgroup>) {
@@ -125,7 +119,9 @@ fn a_tree_of_the_cgroupfs_driver() {
     assert_ne!(older, init);
     // No pid namespace of its own: the oldest one.
     let first = slice.run(&shared, "sleep", false);
-    sleep(Duration::from_millis(30)); // start times count in ticks of 10 ms
+    // Start times count in ticks of 10 ms: the next one shall be younger.
+    let started = ticks();
+    wait::until("the next tick", || ticks() > started);
     slice.run(&shared, "sleep", false);
 
     let found = slice.scan();

@@ -1,6 +1,9 @@
 //! The agent under test, as a program with flags and an HTTP API.
 
 mod http;
+mod program;
+
+pub use program::{built, output};
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,6 +20,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::kubelet::pod::{NAMESPACE, Pod};
 use crate::node::Node;
 
+/// What it says on standard error, as a file in the node's folder.
+const LOG: &str = "agent.log";
+/// What it says on standard output: a line per termination.
+const LINES: &str = "terminations.jsonl";
 /// How long it may take to load its probes and look around.
 const START: Duration = Duration::from_secs(30);
 /// How long it may take to leave.
@@ -36,7 +43,7 @@ impl Agent {
     pub async fn start(node: &Node, program: &Path, pods: &Path, record: Option<&Path>) -> Result<Agent> {
         // It may be taken by another before the agent listens; then the agent says so and the demo with it.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let log = node.dir().join("agent.log");
+        let log = node.dir().join(LOG);
         let mut command = Command::new(program);
         command
             .args(["run", "--listen", &address.to_string(), "--pods"])
@@ -48,7 +55,7 @@ impl Agent {
         }
         command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(node.dir().join(LINES))?)
             .stderr(File::create(&log)?)
             .process_group(0)
             .kill_on_drop(true);
@@ -113,6 +120,37 @@ impl Agent {
                 _ => sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+
+    /// Its metrics as OpenMetrics, once nothing goes on any more.
+    pub async fn metrics_at_rest(&self) -> Result<String> {
+        let deadline = Instant::now() + REPORT;
+        loop {
+            let (status, body) = http::get(self.address, "/metrics").await?;
+            let text = String::from_utf8(body.into()).context("the agent's metrics are not UTF-8")?;
+            if status == 200 && !text.contains("\ngracetrace_pods_terminating{") {
+                return Ok(text);
+            }
+            if Instant::now() > deadline {
+                bail!("/metrics shows terminations in progress (status {status}) though all have ended");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Has it leave in peace, and keeps what it said in a folder.
+    pub async fn stop_and_save(self, node: &Node, folder: &Path) -> Result<()> {
+        let keep = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        keep("metrics.txt", self.metrics_at_rest().await?.as_bytes())?;
+        self.stop().await?;
+        for name in [LOG, LINES] {
+            keep(name, &fs::read(node.dir().join(name))?)?;
+        }
+        Ok(())
     }
 
     /// Has it leave in peace.

@@ -51,6 +51,10 @@ pub(super) struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 
+    /// Keep what the agent says in this folder: agent.log, terminations.jsonl and metrics.txt.
+    #[arg(long, value_name = "DIR", requires = "once", requires = "agent")]
+    pub(super) save: Option<PathBuf>,
+
     /// List the scenarios.
     #[arg(long)]
     pub(super) list: bool,

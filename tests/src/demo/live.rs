@@ -36,9 +36,14 @@ pub(super) async fn run(stage: &Stage, scenarios: &[&'static Scenario]) -> Resul
                 running.spawn(async move { stage.play(scenario).await });
             }
             Some(ended) = running.join_next() => {
-                let played = ended??;
-                let comparison = Comparison::new(&played, stage.offset);
-                println!("{}", table::line(&played, &comparison));
+                match ended? {
+                    Ok(played) => {
+                        let comparison = Comparison::new(&played, stage.offset);
+                        println!("{}", table::line(&played, &comparison));
+                    }
+                    // The next one may go better.
+                    Err(error) => eprintln!("{error:#}"),
+                }
             }
         }
     }

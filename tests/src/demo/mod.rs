@@ -106,9 +106,10 @@ async fn stage(cli: &Cli, scenarios: &[&'static Scenario]) -> Result<ExitCode> {
     let result =
         if cli.once { once::run(&stage, scenarios, cli.json).await } else { live::run(&stage, scenarios).await };
     drop(stage);
-    match agent.and_then(Arc::into_inner) {
-        Some(agent) => agent.stop().await.and(result),
-        None => result,
+    match (agent.and_then(Arc::into_inner), &cli.save) {
+        (Some(agent), Some(folder)) => agent.stop_and_save(&node, folder).await.and(result),
+        (Some(agent), None) => agent.stop().await.and(result),
+        (None, _) => result,
     }
 }
 

@@ -1,0 +1,44 @@
+//! Waiting for a condition, from a test that is not asynchronous.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is waited for, on a machine that is busy with other things too.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Waits until there is a value.
+///
+/// # Panics
+/// When there is none within 20 s; `what` says what was waited for.
+pub fn value<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(PAUSE);
+    }
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// As [`value`] does.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    value(what, || condition().then_some(()));
+}
+
+/// Waits until a condition holds, and says whether it did in time: for what cleans up and must not panic.
+pub fn quietly(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(PAUSE);
+    }
+    true
+}
