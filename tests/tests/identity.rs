@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use gracetrace::identity::cgroupfs::{CgroupRoot, CgroupRootError, scan};
 use gracetrace::identity::{Change, FoundCgroup, Index, Update};
-use gracetrace::model::{CgroupId, ContainerId, Pid, Role, CgroupKind};
+use gracetrace::model::{CgroupId, CgroupKind, ContainerId, Pid, Role};
 
 const UID: &str = "8c577ce9-7ba8-49d7-bb86-02e0dd29498b";
 
