@@ -1,9 +1,12 @@
 //! A ring buffer that is too small: what is lost is counted, by hook and by container.
 
+use std::net::Ipv4Addr;
+
 use gracetrace::model::Kind;
 use gracetrace::probe::{Hook, Options};
 
 use crate::container::Cgroup;
+use crate::part;
 use crate::watch::Watch;
 
 #[tokio::test]
@@ -44,10 +47,7 @@ async fn connections_without_room_are_counted() {
     let slice = Cgroup::slice("room");
     let mut watch = Watch::with(&Options { max_connections: 1, ..Options::default() });
     let id = watch.track(&slice);
-    let script = "import socket\n\
-        s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n\
-        held = [socket.create_connection(s.getsockname()) for _ in range(4)]\n";
-    slice.run(&["python3", "-c", script]);
+    part::run(&slice, "both", (Ipv4Addr::LOCALHOST, 0).into());
     let losses = watch.losses();
     let lost = losses.drops[Hook::InetSockSetState as usize];
     // Each connection has two ends here. The kernel keeps a few entries more than it was asked for.

@@ -10,5 +10,6 @@ mod cgroups;
 mod losses;
 mod loading;
 mod oom;
+mod part;
 mod container;
 mod watch;

@@ -3,32 +3,22 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
-use std::process::{Child, Command, Stdio};
 
-use crate::container::{Cgroup, enter};
+use crate::container::Cgroup;
+use crate::part::Part;
 use crate::watch::Watch;
 
-/// A process in a cgroup that listens, takes connections, sends one byte on each and holds them until it is told to go.
+/// A process in a cgroup that listens, takes connections, sends one byte on each and holds them.
 struct Server {
-    child: Child,
+    part: Part,
     address: SocketAddr,
 }
 
 impl Server {
     fn start(cgroup: &Cgroup, address: SocketAddr) -> Server {
-        let script = "import socket,sys\n\
-            family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET\n\
-            s = socket.socket(family); s.bind((sys.argv[1], 0)); s.listen(128)\n\
-            print(s.getsockname()[1], flush=True)\n\
-            held = []\n\
-            while True:\n\
-            \x20   c = s.accept()[0]; c.send(b'x'); held.append(c)\n";
-        let mut command = cgroup.command("python3");
-        command.args(["-c", script, &address.ip().to_string()]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut port = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut port).unwrap();
-        Server { child, address: SocketAddr::new(address.ip(), port.trim().parse().unwrap()) }
+        let mut part = Part::start(cgroup, "serve", address);
+        let port = part.said("port=");
+        Server { part, address: SocketAddr::new(address.ip(), port.parse().unwrap()) }
     }
 
     /// Connects and waits until the connection was taken.
@@ -37,12 +27,9 @@ impl Server {
         stream.read_exact(&mut [0]).unwrap();
         stream
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn end(self) {
+        drop(self.part);
     }
 }
 
@@ -67,7 +54,7 @@ async fn accepted_sockets_belong_to_the_listeners_cgroup(address: SocketAddr) {
     drop(clients);
     let counters = watch.snapshot(&a).await;
     assert_eq!((counters.inbound_open, counters.inbound_total), (5, 5));
-    drop(server);
+    server.end();
     let counters = watch.counters_until("none left", &a, |counters| counters.inbound_open == 0).await;
     assert_eq!((counters.inbound_total, counters.outbound_open), (5, 0));
     assert_eq!(watch.losses().drops.iter().sum::<u64>(), 0);
@@ -89,19 +76,12 @@ async fn outbound_connections_belong_to_the_client() {
     let mut watch = Watch::new();
     watch.track(&slice);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    let script = "import socket,sys\n\
-        held = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(3)]\n\
-        print('ready', flush=True); sys.stdin.read()\n";
-    let mut command = Command::new("python3");
-    enter(&mut command, slice.path());
-    let mut client = command.args(["-c", script, &port]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut client = Part::start(&slice, "connect", listener.local_addr().unwrap());
     let accepted: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
-    client.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+    client.said("connected");
     let counters = watch.snapshot(&slice).await;
     assert_eq!((counters.outbound_open, counters.outbound_total, counters.inbound_total), (3, 3, 0));
-    drop(client.stdin.take());
-    client.wait().unwrap();
+    drop(client);
     let counters = watch.counters_until("none left", &slice, |counters| counters.outbound_open == 0).await;
     assert_eq!(counters.outbound_total, 3);
     drop(accepted);
@@ -170,7 +150,8 @@ async fn sockets_that_outlive_their_container_leave_nothing() {
     let client = server.connect();
     assert_eq!(watch.snapshot(&a).await.inbound_open, 1);
     watch.probe.untrack(id).unwrap();
-    drop((client, server));
+    drop(client);
+    server.end();
     // Tracked anew, it starts from nothing, and the old connection's end does not count against it.
     watch.track(&a);
     let counters = watch.snapshot(&a).await;
