@@ -14,11 +14,12 @@ const CLOCK: &str = "agent/src/clock.rs";
 const NOW: [&str; 4] = ["Instant::now", "SystemTime::now", "clock_gettime", "Timestamp::now"];
 
 /// Files that may sleep, with the reason. A sleep in a test hides what the test should wait for.
-const MAY_SLEEP: [(&str, &str); 5] = [
+const MAY_SLEEP: [(&str, &str); 6] = [
     ("tests/src/node/cgroup.rs", "a cgroup of processes that are leaving says EBUSY; there is nothing to wait on"),
     ("tests/src/runtime/delete.rs", "the same, for the runtime's delete"),
     ("tests/src/demo/mod.rs", "waits a bounded time for a process that is not its child"),
-    ("tests/src/workload.rs", "the workload's own pace"),
+    ("tests/tests/demo.rs", "looks again and again for what another program makes, up to a deadline"),
+    ("tests/tests/identity.rs", "the same for /proc; and start times of processes count in ticks of 10 ms"),
     ("tests/src/bench/agent.rs", "the bench watches an idle agent for a given time"),
 ];
 
