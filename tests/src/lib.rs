@@ -4,6 +4,7 @@
 //! **Nothing here knows what the agent is made of**: it meets the agent as a program with flags and an HTTP API.
 
 pub mod demo;
+pub mod bench;
 pub mod scenario;
 pub mod truth;
 pub mod kubelet;

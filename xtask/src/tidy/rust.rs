@@ -19,7 +19,6 @@ const MAY_SLEEP: [(&str, &str); 6] = [
     ("tests/src/node/cgroup.rs", "a cgroup of processes that are leaving says EBUSY; there is nothing to wait on"),
     ("tests/src/runtime/delete.rs", "the same, for the runtime's delete"),
     ("tests/src/demo/mod.rs", "waits a bounded time for a process that is not its child"),
-    ("tests/src/workload.rs", "the workload's own pace"),
     ("tests/src/bench/agent.rs", "the bench watches an idle agent for a given time"),
 ];
 
