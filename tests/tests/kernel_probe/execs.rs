@@ -34,7 +34,7 @@ async fn argv_of_a_process_that_lives_under_a_millisecond() {
         }
     }
     // An emulated processor takes longer for the same.
-    let emulated = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("QEMU TCG");
+    let emulated = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("QEMU");
     assert!(emulated, "the shortest of 200 lived {shortest} µs");
 }
 
