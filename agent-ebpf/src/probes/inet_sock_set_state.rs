@@ -5,6 +5,7 @@
 //! carries a snapshot.
 //! Without it: nothing is said about connections.
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gracetrace_ebpf::{Counters, Hook, Socket};
@@ -49,8 +50,6 @@ fn established(sock: Sock, inbound: bool) -> Option<()> {
         return None;
     }
     let key = sock.0 as u64;
-    // Its end was not seen: the address is another connection's now.
-    ended(key);
     let counters = container.counters();
     // SAFETY: only addresses are taken; the time is one word.
     let (open, total) = unsafe {
@@ -66,9 +65,13 @@ fn established(sock: Sock, inbound: bool) -> Option<()> {
     };
     state::add(total, 1);
     let socket = Socket { cgroup: container.id, inbound: u64::from(inbound) };
-    if SOCKETS.insert(key, socket, 0).is_err() {
-        container.count_lost(Hook::InetSockSetState);
-        return None;
+    if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
+        // Either there is no room, or the end of another connection at this address was not seen.
+        ended(key);
+        if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
+            container.count_lost(Hook::InetSockSetState);
+            return None;
+        }
     }
     state::add(open, 1);
     Some(())

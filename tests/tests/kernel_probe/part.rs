@@ -1,13 +1,10 @@
-//! Processes that do more than a shell can: this program itself, told by its environment what to do.
+//! Processes that do more than a shell can: the program `gracetrace-part`.
 
-use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Stdio};
 
 use crate::container::Cgroup;
-
-const VARIABLE: &str = "GRACETRACE_TEST_PART";
 
 /// A process that plays a part in a cgroup. Killed when dropped.
 pub(crate) struct Part {
@@ -17,9 +14,8 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn start(cgroup: &Cgroup, part: &str, address: SocketAddr) -> Part {
-        let mut command = cgroup.command(env::current_exe().unwrap().to_str().unwrap());
-        command.args(["--exact", "part::play", "--ignored", "--nocapture"]);
-        command.env(VARIABLE, format!("{part} {address}"));
+        let mut command = cgroup.command(env!("CARGO_BIN_EXE_gracetrace-part"));
+        command.args([part, &address.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Part { child, output }
@@ -51,39 +47,4 @@ pub(crate) fn run(cgroup: &Cgroup, part: &str, address: SocketAddr) {
     part.said("connected");
     drop(part.child.stdin.take());
     assert!(part.child.wait().unwrap().success());
-}
-
-#[test]
-#[ignore = "a part that other tests start as a process of its own"]
-fn play() {
-    let Ok(part) = env::var(VARIABLE) else { return };
-    let (part, address) = part.split_once(' ').unwrap();
-    let address: SocketAddr = address.parse().unwrap();
-    match part {
-        "serve" => serve(TcpListener::bind(address).unwrap()),
-        "connect" => connect(address, 3),
-        "both" => {
-            let listener = TcpListener::bind(address).unwrap();
-            connect(listener.local_addr().unwrap(), 4);
-        }
-        other => panic!("no part {other}"),
-    }
-}
-
-fn serve(listener: TcpListener) {
-    println!("port={}", listener.local_addr().unwrap().port());
-    let mut held = Vec::new();
-    loop {
-        let mut stream = listener.accept().unwrap().0;
-        stream.write_all(b"x").unwrap();
-        held.push(stream);
-    }
-}
-
-/// Holds connections until the standard input is closed.
-fn connect(address: SocketAddr, connections: usize) {
-    let held: Vec<_> = (0..connections).map(|_| TcpStream::connect(address).unwrap()).collect();
-    println!("connected");
-    io::stdin().read_to_end(&mut Vec::new()).unwrap();
-    drop(held);
 }

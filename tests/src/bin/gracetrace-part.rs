@@ -1,0 +1,41 @@
+//! One end of connections, or both, for tests that need a process of its own there.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    let [part, address] = env::args().skip(1).collect::<Vec<_>>().try_into().ok().context("usage: PART ADDRESS")?;
+    let address: SocketAddr = address.parse().context("not an address")?;
+    match part.as_str() {
+        "serve" => serve(&TcpListener::bind(address)?),
+        "connect" => connect(address, 3),
+        "both" => {
+            let listener = TcpListener::bind(address)?;
+            connect(listener.local_addr()?, 4)
+        }
+        other => bail!("no part {other}: serve, connect or both"),
+    }
+}
+
+/// Accepts and holds connections until it is ended.
+fn serve(listener: &TcpListener) -> Result<()> {
+    println!("port={}", listener.local_addr()?.port());
+    let mut held = Vec::new();
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(b"x")?;
+        held.push(stream);
+    }
+}
+
+/// Holds connections until the standard input is closed.
+fn connect(address: SocketAddr, connections: usize) -> Result<()> {
+    let held = (0..connections).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
+    println!("connected");
+    io::stdin().read_to_end(&mut Vec::new())?;
+    drop(held);
+    Ok(())
+}
