@@ -1,5 +1,7 @@
 //! Recordings of the demo's scenarios, replayed: what the agent concludes from them stays what it was.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};

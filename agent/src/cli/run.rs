@@ -102,9 +102,12 @@ impl Run {
             stats: self.kernel_stats,
             debug: self.debug_probes,
         })?;
+        give_memory_back();
         let metrics = Arc::new(Metrics::default());
         for status in probe.hooks() {
             metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());
+            // There from the start, so that a first loss shows as a rise.
+            metrics.agent.kernel.observe_records(status.hook.name(), 0, 0);
             if let Some(cause) = &status.missing {
                 tracing::warn!("without the hook {}: {cause}", status.hook.name());
             }
@@ -151,6 +154,16 @@ impl Run {
         let _ = server.await;
         drop(sender);
         Ok(result?)
+    }
+}
+
+/// Reading the kernel's types takes tens of megabytes once; an agent that then sits on a node for weeks shall not hold
+/// them.
+fn give_memory_back() {
+    // SAFETY: malloc_trim(3) takes no pointer, is safe to call from any thread and only gives up what is free.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

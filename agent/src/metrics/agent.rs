@@ -7,6 +7,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::kernel::Kernel;
+use super::limits::Limits;
 use super::process::Process;
 use super::series::{Series, Total};
 use super::sources::Sources;
@@ -18,6 +19,8 @@ pub struct Agent {
     pub kernel: Kernel,
     /// Where identities come from.
     pub sources: Sources,
+    /// What was left out.
+    pub limits: Limits,
     /// CPU and memory.
     pub process: Process,
     evicted: Counter,
@@ -50,6 +53,7 @@ impl Agent {
         let agent = Agent {
             kernel: Kernel::new(registry, &total),
             sources: Sources::new(registry, &total),
+            limits: Limits::new(registry, &total),
             process: Process::new(process),
             evicted: Counter::default(),
             stored: Gauge::default(),

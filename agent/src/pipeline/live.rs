@@ -224,6 +224,9 @@ impl Live {
                 kernel.observe_records(hook.name(), batch.received[index], batch.malformed[index]);
             }
         }
+        if batch.unknown > 0 {
+            self.metrics.agent.kernel.observe_records("unknown", 0, batch.unknown);
+        }
     }
 
     fn look_after_itself(&mut self) -> Result<(), LiveError> {
@@ -246,7 +249,8 @@ impl Live {
         for map in usage.maps {
             self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
         }
-        for hook in usage.hooks {
+        // Runs are zero unless somebody asks the kernel to count them, and a zero would be a lie.
+        for hook in usage.hooks.iter().filter(|hook| hook.runs > 0) {
             self.metrics.agent.kernel.set_runs(hook.hook.name(), hook.runs, hook.time);
         }
         self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
@@ -254,11 +258,31 @@ impl Live {
             self.metrics.agent.sources.set_age(Source::File.as_str(), now.since(health.good_at()));
             self.metrics.agent.sources.set_errors(Source::File.as_str(), health.errors());
         }
+        self.tell_what_was_left_out();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(usage) = ProcessUsage::parse(&status, clock::process_cpu()) {
             self.metrics.agent.process.set(usage);
         }
         Ok(())
+    }
+}
+
+impl Live {
+    fn tell_what_was_left_out(&self) {
+        let correlator = self.pipeline.correlator().stats();
+        let refused = self.pipeline.index().refused();
+        for (what, total) in [
+            ("containers", correlator.evicted_containers),
+            ("cgroups_without_identity", correlator.evicted_unknown),
+            ("records_within_a_container", correlator.evicted_records),
+            ("containers_after_their_pod", correlator.late_containers),
+            ("cgroups", refused.cgroups),
+            ("pods", refused.pods),
+            ("lines", self.lines.lost()),
+            ("recorded_inputs", self.recorder.as_ref().map_or(0, Recorder::lost)),
+        ] {
+            self.metrics.agent.limits.set_left_out(what, total);
+        }
     }
 }
 

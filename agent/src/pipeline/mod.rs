@@ -94,6 +94,11 @@ impl Pipeline {
         &self.correlator
     }
 
+    /// The index, for its numbers about itself.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     fn settle_index(&mut self) {
         while let Some(change) = self.index.poll_change() {
             match change {

@@ -49,6 +49,11 @@ impl Recorder {
         }
     }
 
+    /// Inputs that did not get into the file so far.
+    pub fn lost(&self) -> u64 {
+        self.lines.lost()
+    }
+
     /// Writes what is queued and closes the file.
     pub fn finish(self) {
         let lost = self.lines.lost();
