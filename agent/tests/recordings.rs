@@ -78,6 +78,7 @@ fn a_recording_of_a_replay_is_the_recording() {
     for (scenario, path) in recordings() {
         let copy = folder.path().join(&scenario);
         let mut recorder = Recorder::create(&copy).unwrap();
+        recorder.begin([]);
         let mut reader = Reader::open(&path).unwrap();
         while let Some(input) = reader.next_input().unwrap() {
             recorder.record(&input);

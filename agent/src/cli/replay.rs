@@ -11,7 +11,7 @@ use clap::Args;
 use super::text::Text;
 use crate::correlator::Config;
 use crate::metrics::Metrics;
-use crate::model::Timeline;
+use crate::model::{Sight, Timeline};
 use crate::pipeline::{Action, Pipeline};
 use crate::recording::Reader;
 use crate::report;
@@ -32,8 +32,9 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut reader = Reader::open(&self.file)?;
+        let config = Config { sight: Sight::without(reader.missing_hooks()), ..Config::default() };
         let metrics = Arc::new(Metrics::default());
-        let mut pipeline = Pipeline::new(Config::default(), Arc::default(), Arc::clone(&metrics));
+        let mut pipeline = Pipeline::new(config, Arc::default(), Arc::clone(&metrics));
         let mut output = BufWriter::new(io::stdout().lock());
         let mut terminations = 0u64;
         while let Some(input) = reader.next_input()? {

@@ -17,6 +17,7 @@ use crate::identity::cgroupfs::CgroupRoot;
 use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
+use crate::model::Sight;
 use crate::pipeline::{Live, Pipeline, Scans};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
@@ -93,7 +94,7 @@ impl Run {
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
         let cgroup_root = CgroupRoot::find(self.cgroup_root.as_deref())?;
         let pods = self.pods.as_deref().map(|path| PodsFile::open(path, clock::boot_now)).transpose()?;
-        let recorder = self.record.as_deref().map(Recorder::create).transpose()?;
+        let mut recorder = self.record.as_deref().map(Recorder::create).transpose()?;
         let stop = asked_to_stop()?;
         let probe = Probe::load(&probe::Options {
             ring_bytes: self.ring_bytes,
@@ -112,6 +113,12 @@ impl Run {
                 tracing::warn!("without the hook {}: {cause}", status.hook.name());
             }
         }
+        let missing =
+            || probe.hooks().iter().filter(|status| status.missing.is_some()).map(|status| status.hook.name());
+        if let Some(recorder) = &mut recorder {
+            recorder.begin(missing());
+        }
+        let config = Config { sight: Sight::without(missing()), ..Config::default() };
         let store = Arc::<Mutex<Store>>::default();
         let health = Arc::new(Health::new(clock::boot_now(), "looking for the containers that are there"));
         let state = http::State {
@@ -136,7 +143,7 @@ impl Run {
         }
         tracing::info!("gracetrace {} on http://{address}/", env!("CARGO_PKG_VERSION"));
         let live = Live {
-            pipeline: Pipeline::new(Config::default(), store, Arc::clone(&metrics)),
+            pipeline: Pipeline::new(config, store, Arc::clone(&metrics)),
             probe,
             updates,
             cgroup_root,

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::model::Sight;
+
 /// What the correlator waits for, remembers and finds worth telling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// What the kernel side can see.
+    pub sight: Sight,
     /// How long after a container's cgroup is empty its verdict is final. Records come from one buffer per CPU and
     /// overtake each other by microseconds; the wait covers a slow reader too, and nobody misses a quarter second.
     pub settle: Duration,
@@ -58,6 +62,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            sight: Sight::default(),
             settle: Duration::from_millis(250),
             skew: Duration::from_millis(1),
             hook_follow: Duration::from_secs(2),

@@ -18,6 +18,9 @@ pub(super) fn measure(
     kill: Option<&Sent>,
 ) -> Connections {
     let mut measured = Connections { partial: scene.identity.older_than_agent, ..Connections::default() };
+    if !scene.config.sight.connections {
+        return measured;
+    }
     let Some(start) = start else { return measured };
     let exit = scene.evidence.exit.as_ref();
     // Before the exit the latest snapshot says how it stands; totals only grow, so a lost exit loses little.

@@ -108,7 +108,9 @@ impl<'a> Scene<'a> {
             (None, None) => given_up,
         };
         let is_final = final_at.is_some_and(|at| at <= self.now);
-        let complete = !(lost || is_final && unseen_end || gone.is_some() && ended.is_none());
+        let sight = &self.config.sight;
+        let blind = is_final && !(sight.signals && sight.exits);
+        let complete = !(lost || blind || is_final && unseen_end || gone.is_some() && ended.is_none());
 
         let exit = ended.map(|ended| ExitTimeline {
             at: ended.at,

@@ -7,6 +7,7 @@ mod time;
 mod signal;
 mod event;
 mod pod;
+mod sight;
 mod timeline;
 mod finding;
 
@@ -14,6 +15,7 @@ pub use event::{Argv, Comm, Counters, Event, Exec, Exit, Kind, SignalDelivered, 
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
 pub use pod::{ContainerIdentity, ContainerSpec, Pod, PreStop, Role, Workload};
+pub use sight::Sight;
 pub use signal::Signal;
 pub use time::{BootTime, WallClock, WallTime};
 pub use timeline::{

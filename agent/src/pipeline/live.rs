@@ -27,6 +27,10 @@ use crate::report;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long wishes for a new walk of the cgroup tree are gathered before it is walked.
 const RESCAN_DELAY: Duration = Duration::from_millis(50);
+/// How often it is walked in any case: what no event has told of is found then, at the latest.
+const WALK_EVERY: Duration = Duration::from_secs(60);
+/// The same where the kernel tells nothing of cgroups that come.
+const WALK_OFTEN: Duration = Duration::from_secs(2);
 /// The label of walks among the sources of identity.
 const CGROUPS: &str = "cgroups";
 /// Walks at start, at most: each may find cgroups that were made while the one before it was looked at.
@@ -252,6 +256,10 @@ impl Live {
         // Runs are zero unless somebody asks the kernel to count them, and a zero would be a lie.
         for hook in usage.hooks.iter().filter(|hook| hook.runs > 0) {
             self.metrics.agent.kernel.set_runs(hook.hook.name(), hook.runs, hook.time);
+        }
+        let told = self.probe.hooks().iter().any(|status| status.hook == Hook::CgroupMkdir && status.missing.is_none());
+        if now.since(self.scans.walked_at) >= if told { WALK_EVERY } else { WALK_OFTEN } {
+            self.scans.want();
         }
         self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
         if let Some(health) = &self.pods_file {

@@ -17,6 +17,9 @@ pub(super) struct Header {
     pub gracetrace_recording: u32,
     /// Version of the agent that wrote it.
     pub version: String,
+    /// Hooks that did not work, by the names of their tracepoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_hooks: Vec<String>,
 }
 
 /// Every other line: an object with one key.

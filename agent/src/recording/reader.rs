@@ -67,6 +67,7 @@ pub struct Reader {
     line: u64,
     truncated: bool,
     missing: u64,
+    missing_hooks: Vec<String>,
 }
 
 impl Reader {
@@ -83,6 +84,7 @@ impl Reader {
             line: 0,
             truncated: false,
             missing: 0,
+            missing_hooks: Vec::new(),
         };
         let not_ours = || RecordingError::NotARecording { path: path.to_owned() };
         if !reader.next_line()? {
@@ -96,7 +98,13 @@ impl Reader {
                 version: header.version,
             });
         }
+        reader.missing_hooks = header.missing_hooks;
         Ok(reader)
+    }
+
+    /// Hooks that did not work when it was made, by the names of their tracepoints.
+    pub fn missing_hooks(&self) -> impl Iterator<Item = &str> {
+        self.missing_hooks.iter().map(String::as_str)
     }
 
     /// The next input; `None` at the end, which for a truncated file is after its last whole line.

@@ -21,7 +21,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Makes the file, or empties the one that is there.
+    /// Makes the file, or empties the one that is there. [`Recorder::begin`] comes next.
     ///
     /// # Errors
     /// When it can't be made.
@@ -29,10 +29,17 @@ impl Recorder {
         let create = |source| RecordingError::Create { path: path.to_owned(), source };
         let file = File::create(path).map_err(create)?;
         let lines = LineWriter::spawn("the recording", GzEncoder::new(file, Compression::default())).map_err(create)?;
-        let header = Header { gracetrace_recording: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned() };
-        let recorder = Recorder { path: path.to_owned(), lines, missing: 0 };
-        recorder.lines.send(encode(&header));
-        Ok(recorder)
+        Ok(Recorder { path: path.to_owned(), lines, missing: 0 })
+    }
+
+    /// Writes the first line. A replay must know which hooks did not work, by the names of their tracepoints.
+    pub fn begin<'a>(&mut self, missing_hooks: impl IntoIterator<Item = &'a str>) {
+        let header = Header {
+            gracetrace_recording: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            missing_hooks: missing_hooks.into_iter().map(str::to_owned).collect(),
+        };
+        self.lines.send(encode(&header));
     }
 
     /// Queues one input.

@@ -9,6 +9,7 @@ mod stop;
 mod pod;
 mod order;
 mod findings;
+mod sight;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ struct Case {
     stop_signal: Option<Signal>,
     grace: Option<u64>,
     older: bool,
+    sight: Sight,
     /// Identity is told before the script starts.
     known: bool,
     containers: Vec<(&'static str, Role)>,
@@ -52,6 +54,7 @@ impl Default for Case {
             stop_signal: None,
             grace: Some(30),
             older: false,
+            sight: Sight::default(),
             known: true,
             containers: vec![("app", Role::App)],
         }
@@ -125,7 +128,7 @@ impl<'a> Sim<'a> {
     fn new(case: &'a Case) -> Sim<'a> {
         let mut sim = Sim {
             case,
-            correlator: Correlator::new(Config::default()),
+            correlator: Correlator::new(Config { sight: case.sight, ..Config::default() }),
             now: BootTime(0),
             requested: None,
             cgroups: BTreeMap::new(),

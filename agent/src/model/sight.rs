@@ -1,0 +1,39 @@
+//! What the kernel side can see.
+
+/// Which measures this kernel gives. What it does not is `None` in a timeline, or makes it incomplete; never a 0 or a
+/// "no" that nobody has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Signals that are sent (`signal_generate`): without them nothing can be said of how a container ended.
+    pub signals: bool,
+    /// Signals that are taken (`signal_deliver`).
+    pub deliveries: bool,
+    /// Ends of processes (`sched_process_exit`): without them nothing can be said of how a container ended.
+    pub exits: bool,
+    /// Connections (`inet_sock_set_state`).
+    pub connections: bool,
+}
+
+impl Default for Sight {
+    /// Everything.
+    fn default() -> Sight {
+        Sight { signals: true, deliveries: true, exits: true, connections: true }
+    }
+}
+
+impl Sight {
+    /// Everything but for what these hooks tell, by the names of their tracepoints.
+    pub fn without<'a>(missing: impl IntoIterator<Item = &'a str>) -> Sight {
+        let mut sight = Sight::default();
+        for hook in missing {
+            match hook {
+                "signal_generate" => sight.signals = false,
+                "signal_deliver" => sight.deliveries = false,
+                "sched_process_exit" => sight.exits = false,
+                "inet_sock_set_state" => sight.connections = false,
+                _ => {}
+            }
+        }
+        sight
+    }
+}
