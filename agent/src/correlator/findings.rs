@@ -190,8 +190,10 @@ impl Subject<'_> {
             return None;
         }
         let percent = 100.0 * used.as_secs_f64() / grace.as_secs_f64();
+        // kubelet: killContainer() in pkg/kubelet/kuberuntime leaves 2 s after a hook that used up the grace period.
+        let saved = if used > grace { "; it was saved by the 2 s that the kubelet grants after a hook" } else { "" };
         let message = format!(
-            "{} used {} of its grace period of {}: {percent:.0} %.",
+            "{} used {} of its grace period of {}: {percent:.0} %{saved}.",
             self.capital(),
             seconds(used),
             whole(grace)
