@@ -4,18 +4,22 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 /// Lines that may wait. With about 500 bytes a line this bounds the memory to some megabytes.
 const QUEUE: usize = 8192;
+/// How long what is queued may take at the end. A reader that does not read shall not keep the agent from leaving.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sending side.
 #[derive(Debug)]
 pub struct LineWriter {
     lines: Option<SyncSender<Vec<u8>>>,
     lost: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    name: &'static str,
+    /// Closed when the thread has ended.
+    done: Receiver<()>,
 }
 
 impl LineWriter {
@@ -27,15 +31,17 @@ impl LineWriter {
         let (lines, queue) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let (ended, done) = sync_channel::<()>(0);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             if let Err(error) = write_all(&queue, output) {
                 tracing::error!("cannot write {name} any more, what follows is lost: {error}");
                 for _ in queue {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            drop(ended);
         })?;
-        Ok(LineWriter { lines: Some(lines), lost, thread: Some(thread) })
+        Ok(LineWriter { lines: Some(lines), lost, name, done })
     }
 
     /// Queues a line, which includes its newline. False when the queue is full or writing has failed: it is counted.
@@ -54,12 +60,11 @@ impl LineWriter {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until what is queued is written.
+    /// Waits until what is queued is written, 2 s at most.
     pub fn finish(mut self) {
         self.lines = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported by itself already.
-            let _ = thread.join();
+        if self.done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("nobody takes the last lines of {}: they are lost", self.name);
         }
     }
 }
@@ -92,6 +97,32 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A reader that has stopped reading.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_and_not_the_end() {
+        let (read, reader) = sync_channel(0);
+        let writer = LineWriter::spawn("test", Stuck(reader)).unwrap();
+        for _ in 0..QUEUE + 10 {
+            writer.send(b"x\n".to_vec());
+        }
+        assert!(writer.lost() >= 9, "{} lost", writer.lost());
+        writer.finish();
+        drop(read);
     }
 
     struct Full;

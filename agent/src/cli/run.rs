@@ -154,6 +154,7 @@ impl Run {
             health,
             scans: Scans::default(),
             drops: [0; HOOKS],
+            counted_at: None,
         };
         let result = live.run(stop).await;
         // The server finishes what it has begun, then the runtime may go.

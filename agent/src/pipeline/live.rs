@@ -25,8 +25,12 @@ use crate::report;
 
 /// How often the agent looks after itself: losses, map use, heartbeat, gauges.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often it counts what is in the kernel's maps, entry by entry.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How long wishes for a new walk of the cgroup tree are gathered before it is walked.
 const RESCAN_DELAY: Duration = Duration::from_millis(50);
+/// From the end of a walk to the next, at least: a node where much comes and goes is not walked all the time.
+const REST: Duration = Duration::from_millis(500);
 /// How often it is walked in any case: what no event has told of is found then, at the latest.
 const WALK_EVERY: Duration = Duration::from_secs(60);
 /// The same where the kernel tells nothing of cgroups that come.
@@ -76,6 +80,8 @@ pub struct Live {
     pub scans: Scans,
     /// What was lost by hook, at the last look.
     pub drops: [u64; HOOKS],
+    /// When the kernel's maps were last counted.
+    pub counted_at: Option<BootTime>,
 }
 
 /// Walks of the cgroup tree: wanted from, and the one that runs.
@@ -85,6 +91,8 @@ pub struct Scans {
     running: Option<JoinHandle<io::Result<Update>>>,
     /// Cgroups that the kernel side was told to track so far.
     tracked: u64,
+    /// When the last walk ended, for the timer.
+    ended: Option<Instant>,
     /// When the tree was last walked.
     walked_at: BootTime,
 }
@@ -249,12 +257,14 @@ impl Live {
         for event in losses.events {
             self.feed(Input::Kernel(event));
         }
-        let usage = self.probe.usage();
-        for map in usage.maps {
-            self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
+        if self.counted_at.is_none_or(|at| now.since(at) >= COUNT_EVERY) {
+            self.counted_at = Some(now);
+            for map in self.probe.map_usage() {
+                self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
+            }
         }
         // Runs are zero unless somebody asks the kernel to count them, and a zero would be a lie.
-        for hook in usage.hooks.iter().filter(|hook| hook.runs > 0) {
+        for hook in self.probe.hook_usage().iter().filter(|hook| hook.runs > 0) {
             self.metrics.agent.kernel.set_runs(hook.hook.name(), hook.runs, hook.time);
         }
         let told = self.probe.hooks().iter().any(|status| status.hook == Hook::CgroupMkdir && status.missing.is_none());
@@ -296,7 +306,9 @@ impl Live {
 
 impl Scans {
     fn want(&mut self) {
-        self.wanted.get_or_insert_with(|| clock::timer_now() + RESCAN_DELAY);
+        let soon = clock::timer_now() + RESCAN_DELAY;
+        let rested = self.ended.map_or(soon, |ended| ended + REST);
+        self.wanted.get_or_insert(soon.max(rested));
     }
 
     /// When a wanted walk may begin.
@@ -317,6 +329,7 @@ impl Scans {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let walked = running.await;
         self.running = None;
+        self.ended = Some(clock::timer_now());
         walked.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 }

@@ -55,15 +55,6 @@ pub struct HookUsage {
     pub time: Duration,
 }
 
-/// What the kernel side uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
-    /// By hook, those that are attached.
-    pub hooks: Vec<HookUsage>,
-    /// By map.
-    pub maps: Vec<MapUsage>,
-}
-
 /// A call into the kernel failed after the programs were loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -120,14 +111,19 @@ impl Probe {
         self.maps.untrack(cgroup)
     }
 
-    /// What the kernel side uses. Reads whole maps: for a slow timer.
-    pub fn usage(&self) -> Usage {
+    /// How full the maps are. Reads whole maps: for a slow timer.
+    pub fn map_usage(&self) -> Vec<MapUsage> {
+        self.maps.usage()
+    }
+
+    /// What the hooks have cost, of those that are attached.
+    pub fn hook_usage(&self) -> Vec<HookUsage> {
         let mut hooks = Vec::new();
         for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
             let Some(Program::BtfTracePoint(program)) = self.programs.program(status.hook.name()) else { continue };
             let Ok(info) = program.info() else { continue };
             hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
         }
-        Usage { hooks, maps: self.maps.usage() }
+        hooks
     }
 }

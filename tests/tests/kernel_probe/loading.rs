@@ -69,10 +69,10 @@ async fn what_it_costs_is_known() {
     let mut watch = Watch::with(&Options { stats: true, ..Options::default() });
     watch.track(&slice);
     watch.snapshot(&slice).await;
-    let usage = watch.probe.usage();
-    assert_eq!(usage.hooks.len(), Hook::ALL.len());
-    let exec = usage.hooks.iter().find(|each| each.hook == Hook::SchedProcessExec).unwrap();
+    let (hooks, maps) = (watch.probe.hook_usage(), watch.probe.map_usage());
+    assert_eq!(hooks.len(), Hook::ALL.len());
+    let exec = hooks.iter().find(|each| each.hook == Hook::SchedProcessExec).unwrap();
     assert!(exec.runs > 0 && !exec.time.is_zero());
-    let cgroups = usage.maps.iter().find(|each| each.map == "CGROUPS").unwrap();
+    let cgroups = maps.iter().find(|each| each.map == "CGROUPS").unwrap();
     assert_eq!((cgroups.used, cgroups.max), (1, 16_384));
 }

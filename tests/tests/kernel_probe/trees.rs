@@ -27,8 +27,7 @@ async fn processes_of_a_hook_are_counted() {
 
     let alone = slice.run(&["true"]);
     assert_eq!(watch.exit(alone.pid).await.1.processes, 1);
-    let usage = watch.probe.usage();
-    for map in usage.maps.iter().filter(|map| map.map == "ENTERED") {
+    for map in watch.probe.map_usage().iter().filter(|map| map.map == "ENTERED") {
         assert_eq!(map.used, 0, "nothing stays behind: {map:?}");
     }
 }
