@@ -304,6 +304,15 @@ impl Subject<'_> {
         used.as_secs_f64() > self.config.nearly_exhausted * grace.as_secs_f64()
     }
 
+    /// Whether it took nearly all the time that it was given after the stop signal. Time that a hook took is not its own.
+    fn was_slow_to_stop(&self) -> bool {
+        let Some(((used, grace), after)) = self.used.zip(self.grace).zip(self.verdict.timeline.stop_to_exit()) else {
+            return false;
+        };
+        let given = grace.saturating_sub(used.saturating_sub(after)).max(LEAST_STOP);
+        after.as_secs_f64() > self.config.nearly_exhausted * given.as_secs_f64()
+    }
+
     /// The shell that is PID 1, if it kept the stop signal to itself and grace ran out, or nearly so, for that.
     fn deaf_shell(&self) -> Option<Comm> {
         let shell = self.verdict.comm.filter(|comm| SHELLS.contains(&comm.as_bytes()))?;
@@ -312,7 +321,7 @@ impl Subject<'_> {
             Disposition::Handled => !self.verdict.forwarded,
             Disposition::Default => false,
         };
-        (kept && (self.verdict.was_forced() || self.is_nearly_exhausted())).then_some(shell)
+        (kept && (self.verdict.was_forced() || self.was_slow_to_stop())).then_some(shell)
     }
 
     /// The grace period of which this is not nearly all.
@@ -334,6 +343,10 @@ impl Subject<'_> {
         }
     }
 }
+
+/// What the kubelet gives a container after the stop signal at the least, however long its hook took
+/// (`minimumGracePeriodInSeconds` in pkg/kubelet/kuberuntime/kuberuntime_container.go).
+const LEAST_STOP: Duration = Duration::from_secs(2);
 
 /// Shells that start a program as their child and keep signals to themselves. `busybox` is one when it is PID 1 by
 /// that name.

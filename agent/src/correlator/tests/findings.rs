@@ -40,6 +40,18 @@ fn words() {
             "0 app start\n1000 app term comm=bash\n1001 app deliver TERM handler\n27000 app end 0",
         ),
         (
+            "shell with a trap that is quick after a hook that is not",
+            &default,
+            "0 app start\n1000 app hook 100\n31000 app term comm=sh\n31001 app deliver TERM handler
+             32000 app end 0\n32000 app exit 100 SIGKILL",
+        ),
+        (
+            "shell with a trap that does not forward, after a hook",
+            &default,
+            "0 app start\n1000 app hook 100\n21000 app exit 100 0\n21001 app term comm=sh
+             21002 app deliver TERM handler\n30500 app end 0",
+        ),
+        (
             "shell that forwards",
             &default,
             "0 app start\n1000 app term comm=bash\n1001 app deliver TERM handler\n1002 app conns forwarded=1
