@@ -19,7 +19,7 @@ pub(super) struct Evidence {
     pub(super) signals: Vec<Sent>,
     /// SIGKILLs that processes sent to the init and that found it alive.
     pub(super) kills: Vec<Sent>,
-    /// SIGKILL by the kernel to an init that was alive: the OOM killer.
+    /// SIGKILL by the kernel to an init that was alive, not in another container's context: the OOM killer.
     pub(super) kernel_kill: Option<BootTime>,
     /// What the init took.
     pub(super) deliveries: Vec<(BootTime, SignalDelivered)>,
@@ -88,7 +88,7 @@ impl Evidence {
                 self.entered.exit(at, exit, event.counters);
                 self.evicted += self.entered.shrink(config.max_entered, hook);
             }
-            Kind::SignalSent(sent) if sent.init => self.signal(at, sent, event.counters, config.max_signals),
+            Kind::SignalSent(sent) if sent.init => self.signal(event, sent, config.max_signals),
             Kind::SignalDelivered(delivered) => {
                 let list = &mut self.deliveries;
                 self.evicted += insert(list, (at, *delivered), |(at, it)| (*at, it.signal.0), config.max_signals);
@@ -121,7 +121,8 @@ impl Evidence {
         after_exit.or(self.removed_at)
     }
 
-    fn signal(&mut self, at: BootTime, sent: &SignalSent, counters: Counters, max: usize) {
+    fn signal(&mut self, event: &Event, sent: &SignalSent, max: usize) {
+        let (at, counters) = (event.at, event.counters);
         let record = Sent {
             at,
             signal: sent.signal,
@@ -133,8 +134,10 @@ impl Evidence {
         };
         let kill = sent.signal == Signal::KILL;
         if sent.from_kernel() {
-            // A dying init of a pid namespace sends SIGKILL to all, itself included; the kernel drops that one.
-            if kill && !sent.ignored {
+            // A dying init of a pid namespace sends SIGKILL to all, itself included; the kernel drops that one. Where
+            // the containers of a pod share a namespace (shareProcessNamespace), its init is the sandbox's.
+            let own = sent.sender_cgroup.is_none_or(|cgroup| cgroup == event.cgroup);
+            if kill && own && !sent.ignored {
                 self.kernel_kill = Some(self.kernel_kill.map_or(at, |known| known.min(at)));
             }
         } else if !kill {

@@ -26,7 +26,7 @@ pub(super) struct Facts<'a> {
 pub(super) fn outcome(scene: &Scene<'_>, facts: &Facts<'_>, ended: Option<&Ended>) -> Outcome {
     let Some(ended) = ended.filter(|_| facts.complete) else { return Outcome::Incomplete };
     match (oom(scene, ended.at, ended.status), ended.status.signal()) {
-        (Some(oom), Some(Signal::KILL)) if facts.kill.is_none_or(|kill| oom.at <= kill.at) => Outcome::Oom,
+        (Some(oom), Some(Signal::KILL)) if facts.kill.is_none_or(|kill| oom.init && oom.at <= kill.at) => Outcome::Oom,
         (_, Some(Signal::KILL)) if facts.kill.is_some() => Outcome::Forced,
         (Some(oom), _) if !oom.init && (facts.stop.is_none() || ended.status.reported() == KILLED) => {
             if ended.status == WaitStatus(0) { leaving(facts) } else { Outcome::Oom }

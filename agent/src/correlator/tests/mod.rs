@@ -285,7 +285,7 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
             init: true,
             comm,
             signal,
-            code: if option("from") == Some("kernel") { 128 } else { 0 },
+            code: if option("from") == Some("kernel") || words.contains(&"zap") { 128 } else { 0 },
             ignored: words.contains(&"ignored"),
             sender: Pid(7),
             sender_comm: Comm::new(b"runc"),

@@ -171,6 +171,35 @@ fn killed_before_the_oom_killer_came_is_forced() {
 }
 
 #[test]
+fn killed_after_the_oom_killer_took_a_child_is_forced() {
+    Case::default().check(
+        "0 app start
+         1000 app term
+         1001 app deliver TERM handler
+         25000 app oom child
+         31000 app kill
+         31001 app end SIGKILL",
+        "forced 1000..31002 GRACE_EXHAUSTED OOM_DURING_TERMINATION
+         app: forced SIGTERM@1000 handled killed@31000 exit@31001=137",
+    );
+}
+
+/// With `shareProcessNamespace` the sandbox's process is the init of all containers' pid namespace.
+#[test]
+fn killed_by_the_end_of_a_shared_pid_namespace_is_no_oom() {
+    let case = Case::with(&[("pause", Role::Sandbox), ("app", Role::App)]);
+    case.check(
+        "0 pause start
+         0 app start
+         1000 pause end SIGKILL
+         1000 app kill from=pause zap
+         1001 app end SIGKILL",
+        "crashed 1001..1002 no-grace-used
+         app: crashed exit@1001=137",
+    );
+}
+
+#[test]
 fn the_last_sigkill_of_a_pid_namespace_is_no_kill() {
     Case::default().check(
         "0 app start
