@@ -190,8 +190,10 @@ impl Subject<'_> {
             return None;
         }
         let percent = 100.0 * used.as_secs_f64() / grace.as_secs_f64();
-        // kubelet: killContainer() in pkg/kubelet/kuberuntime leaves 2 s after a hook that used up the grace period.
-        let saved = if used > grace { "; it was saved by the 2 s that the kubelet grants after a hook" } else { "" };
+        // Much later than that it was something else: a kubelet that restarted, or a runtime that was slow to kill.
+        let extra = used > grace && used <= grace.saturating_add(2 * LEAST_STOP);
+        let extra = extra && self.verdict.timeline.hook.is_some();
+        let saved = if extra { "; it was saved by the 2 s that the kubelet grants after a hook" } else { "" };
         let message = format!(
             "{} used {} of its grace period of {}: {percent:.0} %{saved}.",
             self.capital(),

@@ -62,6 +62,7 @@ fn words() {
             &default,
             "0 app start\n1000 app term\n1001 app deliver TERM handler\n28000 app end 0",
         ),
+        ("restarted kubelet", &default, "0 app start\n1000 app term\n41000 app term\n90000 app end 0"),
         (
             "killed early",
             &default,
