@@ -99,7 +99,7 @@ pub enum Report {
     },
     /// A process has ended.
     Exited {
-        /// When wait returned.
+        /// When wait returned; of a workload that left by itself, when it did.
         at: BootTime,
         /// As wait(2) tells it.
         status: i32,

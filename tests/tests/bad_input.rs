@@ -115,9 +115,10 @@ fn without_privilege() {
 #[test]
 fn without_btf() {
     // In a mount namespace of its own, so that nobody else misses it.
-    let script = "mount -t tmpfs none /sys/kernel/btf && exec \"$0\" run --listen 127.0.0.1:0";
+    let script =
+        "mount --make-private /sys && mount -t tmpfs none /sys/kernel/btf && exec \"$0\" run --listen 127.0.0.1:0";
     let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .args(["--mount", "--propagation", "unchanged", "sh", "-c", script])
         .arg(agent())
         .output()
         .expect("unshare starts (package util-linux)");

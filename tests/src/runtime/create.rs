@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::clone::{Clone, become_program, find_program, wait_for};
 use crate::node::{self, network};
 use crate::parts::{Report, report};
+use crate::workload::left_at;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -39,5 +40,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
         become_program(&path, &args.argv, Some(log), |_| {})
     })?;
     report(&Report::Running { pid: pid.as_raw_nonzero().get().unsigned_abs() })?;
-    report(&wait_for(pid)?)
+    let Report::Exited { at, status } = wait_for(pid)? else { bail!("wait tells nothing of an exit") };
+    // Nobody knows better when it left than the workload itself, if it had the time to say so.
+    let said = fs::read_to_string(&args.log).unwrap_or_default();
+    report(&Report::Exited { at: left_at(&said).unwrap_or(at), status })
 }
