@@ -202,6 +202,7 @@ impl PodState {
                 clock: world.clock,
                 evidence: &container.evidence,
                 identity: &container.identity,
+                known_at: container.known_at,
                 requested: self.requested,
                 grace: self.grace,
                 pod_cgroups: &self.cgroups,

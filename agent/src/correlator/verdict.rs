@@ -19,6 +19,8 @@ pub(super) struct Scene<'a> {
     pub(super) clock: &'a WallClock,
     pub(super) evidence: &'a Evidence,
     pub(super) identity: &'a ContainerIdentity,
+    /// Since when the container is watched.
+    pub(super) known_at: BootTime,
     /// When the pod's deletion was asked for, as first seen.
     pub(super) requested: Option<WallTime>,
     pub(super) grace: Option<Duration>,
@@ -110,7 +112,8 @@ impl<'a> Scene<'a> {
         let is_final = final_at.is_some_and(|at| at <= self.now);
         let sight = &self.config.sight;
         let blind = is_final && !(sight.signals && sight.exits);
-        let complete = !(lost || blind || is_final && unseen_end || gone.is_some() && ended.is_none());
+        let late = start.is_some() && self.began_unseen(hook.is_some(), stop.is_some());
+        let complete = !(lost || blind || late || is_final && unseen_end || gone.is_some() && ended.is_none());
 
         let exit = ended.map(|ended| ExitTimeline {
             at: ended.at,
@@ -154,6 +157,15 @@ impl<'a> Scene<'a> {
         let first = stop.first();
         let disposition = stop::disposition(self, stop, killed);
         StopSignal { signal: first.signal, at: first.at, disposition, sender: first.sender }
+    }
+
+    /// Whether the kubelet may have begun before the agent: the container is older than the agent, its pod's deletion was
+    /// asked for before it was watched, and the first act on it was not seen. Request times are whole seconds.
+    fn began_unseen(&self, hook: bool, stop: bool) -> bool {
+        const SECOND: i64 = 1_000_000_000;
+        let watched = self.clock.at(self.known_at).0;
+        let before = self.requested.is_some_and(|requested| requested.0.saturating_add(SECOND) <= watched);
+        self.identity.older_than_agent && before && !hook && (self.may_have_hook() || !stop)
     }
 
     /// Whether the container has an exec hook, or nobody has said that it has none.

@@ -296,6 +296,34 @@ fn a_cgroup_whose_end_is_never_seen_is_given_up() {
     assert_eq!(told.forgotten, [10]);
 }
 
+/// An agent that starts in the middle: what it has not seen may have been the hook or the stop signal.
+#[test]
+fn a_termination_that_began_before_the_agent_is_incomplete() {
+    let run = |case: &Case, script: &str| {
+        let case = Case { known: false, ..case.clone() };
+        let mut sim = Sim::new(&case);
+        sim.wait(ms("20000"));
+        // Asked for 10 s before.
+        sim.requested = Some(WallTime(10_000_000_000 + OFFSET));
+        for line in script.lines().chain(["90000 app populated"]) {
+            sim.line(line.trim());
+        }
+        sim.told.finished[0].outcome
+    };
+    let older = Case { older: true, ..Case::default() };
+    let no_hook = Case { hook: None, ..older.clone() };
+    let killed = "20000 app known\n31000 app kill\n31001 app end SIGKILL";
+    let stopped = "20000 app known\n21000 app term\n21001 app deliver TERM handler\n22000 app end 0";
+    let hooked = "20000 app known\n20500 app hook 100\n20900 app exit 100 0\n21000 app term\n22000 app end 0";
+    assert_eq!(run(&older, killed), Some(Outcome::Incomplete));
+    assert_eq!(run(&no_hook, killed), Some(Outcome::Incomplete));
+    assert_eq!(run(&older, stopped), Some(Outcome::Incomplete));
+    assert_eq!(run(&no_hook, stopped), Some(Outcome::Graceful));
+    assert_eq!(run(&older, hooked), Some(Outcome::Graceful));
+    let younger = Case::default();
+    assert_eq!(run(&younger, stopped), Some(Outcome::Graceful), "seen from its beginning");
+}
+
 #[test]
 fn everything_lost_after_the_stop_signal() {
     Case::default().check(
