@@ -3,7 +3,7 @@
 use super::entered::{End, Process};
 use super::stop::Stop;
 use super::verdict::Scene;
-use crate::model::{BootTime, Counters, Handler, HookResult, HookTimeline, Signal, WaitStatus};
+use crate::model::{BootTime, Counters, Handler, HookResult, HookTimeline, Role, Signal, WaitStatus};
 
 /// The hook of a container.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ struct Run {
 /// Finds the hook: runs of the spec's command by processes that came in from outside, of which count
 ///
 /// - those since the pod's deletion was requested;
-/// - the last one before the stop signal, if that came while it ran or shortly after its end. Probes and `kubectl exec`
-///   with the hook's command have no stop signal behind them;
+/// - the last one before the stop signal, if that came while it ran or soon after its end ([`follow_limit`]). Probes and
+///   `kubectl exec` with the hook's command have no stop signal behind them;
 /// - one that was running when the init ended: its container died under it;
 /// - runs that were killed and followed by one that counts, and runs after the stop signal: a kubelet or a runtime that
 ///   restarted does it all again.
@@ -74,6 +74,8 @@ pub(super) fn pending_until(scene: &Scene<'_>) -> Option<BootTime> {
 /// that seems to run for longer has ended unseen.
 fn follow_limit(scene: &Scene<'_>, run: &Run) -> BootTime {
     match run.end {
+        // Native sidecars run their hooks with the others and are stopped when those have ended, within the same grace.
+        Some(end) if scene.identity.role == Role::Sidecar => end.at + scene.stop_limit(),
         Some(end) => end.at + scene.config.hook_follow,
         None => run.start + scene.stop_limit(),
     }

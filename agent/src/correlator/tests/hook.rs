@@ -167,6 +167,33 @@ fn a_stop_signal_long_after_the_commands_end() {
     );
 }
 
+/// It is stopped only when the main containers have ended.
+#[test]
+fn a_sidecars_hook_ends_long_before_its_stop_signal() {
+    for deleted in ["", "900 app deleted"] {
+        let reason = if deleted.is_empty() { "" } else { " deletion" };
+        let script = format!(
+            "0 proxy start
+             0 app start
+             {deleted}
+             1000 app hook 100
+             1000 proxy hook 101
+             4000 app exit 100 0
+             4000 proxy exit 101 0
+             4005 app term
+             12000 app end 0
+             14500 proxy term
+             14600 proxy end 0"
+        );
+        let expect = format!(
+            "graceful 1000..14601{reason}
+             app: graceful hook 1000..4000 success SIGTERM@4005 handled exit@12000=0
+             proxy: graceful hook 1000..4000 success SIGTERM@14500 handled exit@14600=0"
+        );
+        Case::with(&[("app", Role::App), ("proxy", Role::Sidecar)]).check(&script, &expect);
+    }
+}
+
 #[test]
 fn a_restarted_kubelet_runs_it_again() {
     let told = Case::default().check(
