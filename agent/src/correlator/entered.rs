@@ -58,8 +58,12 @@ impl Process<'_> {
 }
 
 impl Entered {
-    pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    /// Whether any of them executed a program that is not the runtime's.
+    pub(super) fn ran_a_program(&self) -> bool {
+        self.records.iter().any(|record| match &record.what {
+            What::Exec(exec) => !is_runtime(&exec.comm, &exec.filename),
+            What::Exit { comm, .. } => !is_runtime(comm, ""),
+        })
     }
 
     #[cfg(test)]
