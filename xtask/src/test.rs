@@ -11,6 +11,7 @@ use crate::{command, setup};
 /// Runs `cargo test` with the given arguments. Tests that need the agent find it by `GRACETRACE_BIN`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::ebpf_toolchain()?;
+    setup::programs_for_tests()?;
     let agent = build::programs(Kind::Debug, &[AGENT])?.remove(0);
     if !command::is_root() {
         eprintln!("note: not root; the tests that load probes and make cgroups and namespaces need it");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::evidence::is_runtime;
-use crate::model::{Argv, BootTime, Comm, Counters, Exec, Exit, Pid, PreStop, WaitStatus};
+use crate::model::{BootTime, Comm, Counters, Exec, Exit, Pid, PreStop, WaitStatus};
 
 /// Their records, sorted by time. Processes are told apart by pid and time when read, so a reused pid is another one.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,7 @@ struct Record {
 
 #[derive(Debug, Clone)]
 enum What {
-    Exec { argv: Argv, runtime: bool },
+    Exec(Exec),
     Exit { status: WaitStatus, comm: Comm, cpu: Duration, processes: u64 },
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Process<'a> {
     /// Indices of its records.
     records: Vec<usize>,
     /// The programs it executed, without the runtime's own stages.
-    pub(super) execs: Vec<(BootTime, &'a Argv, &'a Counters)>,
+    pub(super) execs: Vec<(BootTime, &'a Exec, &'a Counters)>,
     /// Its end.
     pub(super) end: Option<End>,
 }
@@ -52,14 +52,18 @@ impl Process<'_> {
     /// When it executed the hook's command.
     pub(super) fn hook_start(&self, hook: Option<&PreStop>) -> Option<(BootTime, Counters)> {
         let Some(PreStop::Exec(command)) = hook else { return None };
-        let (at, _, counters) = self.execs.iter().find(|(_, argv, _)| argv.is(command))?;
+        let (at, _, counters) = self.execs.iter().find(|(_, exec, _)| exec.is_of(command))?;
         Some((*at, **counters))
     }
 }
 
 impl Entered {
-    pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    /// Whether any of them executed a program that is not the runtime's.
+    pub(super) fn ran_a_program(&self) -> bool {
+        self.records.iter().any(|record| match &record.what {
+            What::Exec(exec) => !is_runtime(&exec.comm, &exec.filename),
+            What::Exit { comm, .. } => !is_runtime(comm, ""),
+        })
     }
 
     #[cfg(test)]
@@ -68,8 +72,7 @@ impl Entered {
     }
 
     pub(super) fn exec(&mut self, at: BootTime, exec: &Exec, counters: Counters) {
-        let what = What::Exec { argv: exec.argv.clone(), runtime: is_runtime(&exec.comm, &exec.filename) };
-        self.insert(Record { at, pid: exec.pid, counters, what });
+        self.insert(Record { at, pid: exec.pid, counters, what: What::Exec(exec.clone()) });
     }
 
     pub(super) fn exit(&mut self, at: BootTime, exit: &Exit, counters: Counters) {
@@ -89,8 +92,8 @@ impl Entered {
             let process = &mut found[known].1;
             process.records.push(index);
             match &record.what {
-                What::Exec { runtime: true, .. } => {}
-                What::Exec { argv, .. } => process.execs.push((record.at, argv, &record.counters)),
+                What::Exec(exec) if is_runtime(&exec.comm, &exec.filename) => {}
+                What::Exec(exec) => process.execs.push((record.at, exec, &record.counters)),
                 What::Exit { status, comm, cpu, processes } => {
                     let failed_exec = process.execs.is_empty() && is_runtime(comm, "");
                     process.end = Some(End {

@@ -103,9 +103,11 @@ impl Evidence {
         }
     }
 
-    /// Whether the container ever ran a program, as far as is known.
+    /// Whether the container ever ran a program, as far as is known. One that is created and deleted without a start has
+    /// only stages of the runtime in it, which die of SIGKILL or because they can't execute its program.
     pub(super) fn lived(&self) -> bool {
-        self.init_started || !self.signals.is_empty() || !self.kills.is_empty() || !self.entered.is_empty()
+        let signalled = !self.signals.is_empty() || !self.kills.is_empty();
+        !self.failed_to_start() && (self.init_started || signalled || self.entered.ran_a_program())
     }
 
     /// Whether the init ended before it became the container's program: the runtime could not start it.

@@ -83,13 +83,14 @@ impl<'a> Scene<'a> {
     /// Draws the conclusions.
     pub(super) fn judge(&self) -> Verdict {
         let evidence = self.evidence;
-        let ended = evidence.exit.filter(|_| !evidence.failed_to_start());
-        let kill = evidence.kills.iter().find(|sent| self.is_outside(sent));
+        // Nothing of what was done to one that never ran is a termination.
+        let lived = evidence.lived() || self.identity.older_than_agent && !evidence.failed_to_start();
+        let ended = evidence.exit.filter(|_| lived);
+        let kill = evidence.kills.iter().find(|sent| lived && self.is_outside(sent));
         let kill = kill.filter(|sent| ended.is_none_or(|ended| sent.at <= ended.at + self.config.skew));
-        let stop = stop::find(self, kill);
-        let hook = hook::find(self, stop.as_ref());
-        let existed = evidence.lived() || self.identity.older_than_agent;
-        let gone = evidence.emptied().filter(|_| existed && !evidence.failed_to_start());
+        let stop = stop::find(self, kill).filter(|_| lived);
+        let hook = hook::find(self, stop.as_ref()).filter(|_| lived);
+        let gone = evidence.emptied().filter(|_| lived);
 
         let first_stop = stop.as_ref().map(|stop| *stop.first());
         let acts = [hook.as_ref().map(|hook| hook.timeline.start), first_stop.map(|it| it.at), kill.map(|it| it.at)];

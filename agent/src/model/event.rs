@@ -70,8 +70,36 @@ pub struct Exec {
     pub comm: Comm,
     /// The path it was executed by, cut to 64 bytes.
     pub filename: String,
-    /// Its arguments.
+    /// Its arguments. Of a script, those of its interpreter.
     pub argv: Argv,
+}
+
+impl Exec {
+    /// A path as long as this may have been cut.
+    const CUT: usize = 63;
+
+    /// Whether this is the execution of `command`.
+    ///
+    /// A script is executed as its interpreter: the kernel puts that, its argument if any, and the script's path in the
+    /// place of the first word, and again if the interpreter is a script (load_script() in fs/binfmt_script.c). The path
+    /// it was executed by is still the script's, found along `PATH` by the runtime if the command names none.
+    pub fn is_of(&self, command: &[String]) -> bool {
+        if self.argv.is(command) {
+            return true;
+        }
+        let Some((first, arguments)) = command.split_first() else { return false };
+        let names_path = first.contains('/');
+        let path = match self.filename.len() >= Self::CUT {
+            // What is missing of it can only be had from the command.
+            true if names_path && first.starts_with(&self.filename) => first,
+            false if names_path && *first == self.filename => first,
+            false if !names_path && self.filename.rsplit_once('/').is_some_and(|(_, name)| name == first) => {
+                &self.filename
+            }
+            _ => return false,
+        };
+        self.argv.ends_in(path, arguments)
+    }
 }
 
 /// A process has died.
@@ -248,6 +276,22 @@ impl Argv {
         self.bytes.iter().copied().eq(wanted.take(self.bytes.len()))
     }
 
+    /// Whether this is the vector of an interpreter that was handed a script and its arguments, as far as it was kept.
+    fn ends_in(&self, script: &str, arguments: &[String]) -> bool {
+        let words = || [script].into_iter().chain(arguments.iter().map(String::as_str));
+        let len: usize = words().map(|word| word.len() + 1).sum();
+        let Some(front) = usize::try_from(self.full_len).ok().and_then(|full| full.checked_sub(len)) else {
+            return false;
+        };
+        let Some((interpreter, kept)) = self.bytes.split_at_checked(front) else { return false };
+        let wanted = words().flat_map(|word| word.bytes().chain([0]));
+        // A word and its end at least; and something of the script, or nothing was compared.
+        interpreter.len() > 1
+            && interpreter.ends_with(&[0])
+            && !kept.is_empty()
+            && kept.iter().copied().eq(wanted.take(kept.len()))
+    }
+
     /// The arguments, what is not UTF-8 replaced, the last one maybe cut.
     pub fn words(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
         let bytes = self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes);
@@ -297,6 +341,39 @@ mod tests {
         assert!(argv.is(&command(&["sh", "-c", &long])));
         assert!(!argv.is(&command(&["sh", "-c", &long[1..]])), "another length");
         assert!(!argv.is(&command(&["sh", "-e", &long])), "another start");
+    }
+
+    #[test]
+    fn a_script_is_executed_as_its_interpreter() {
+        let exec = |filename: &str, argv: &[&str]| {
+            let bytes: Vec<u8> = argv.iter().flat_map(|word| word.bytes().chain([0])).collect();
+            let argv = Argv::new(&bytes[..bytes.len().min(512)], u32::try_from(bytes.len()).unwrap());
+            let (pid, parent, comm) = (Pid(2), Pid(1), Comm::new(b"x"));
+            Exec { pid, parent, init: false, entered: true, comm, filename: filename.to_owned(), argv }
+        };
+        let is = |filename: &str, argv: &[&str], words: &[&str]| exec(filename, argv).is_of(&command(words));
+        assert!(is("/bin/sleep", &["sleep", "3"], &["sleep", "3"]));
+        assert!(is("/a/b.sh", &["/bin/sh", "/a/b.sh", "3"], &["/a/b.sh", "3"]));
+        assert!(is("/a/b.sh", &["/usr/bin/env", "sh -e", "/a/b.sh"], &["/a/b.sh"]));
+        assert!(is("./b.sh", &["/bin/sh", "./b.sh"], &["./b.sh"]));
+        assert!(is("/bin/b.sh", &["/bin/sh", "/bin/b.sh", "3"], &["b.sh", "3"]), "found along PATH");
+        assert!(!is("/bin/sh", &["sh", "/a/b.sh"], &["/a/b.sh"]), "by hand");
+        assert!(!is("/a/b.sh", &["/bin/sh", "/a/b.sh", "4"], &["/a/b.sh", "3"]));
+        assert!(!is("/a/b.sh", &["/bin/sh", "/a/b.sh", "3"], &["/a/b.sh"]));
+        assert!(!is("/a/b.sh", &["/a/b.sh", "4"], &["/a/b.sh", "3"]));
+        assert!(!is("/a/ab.sh", &["/bin/sh", "/a/ab.sh"], &["b.sh"]));
+        assert!(!is("/a/b.sh", &["/bin/sh", "/a/b.sh"], &["/b.sh"]));
+        assert!(!is("/a/b.sh", &["/bin/sh", "/a/b.sh"], &[]));
+        assert!(!is("", &[], &["x"]));
+
+        let deep = format!("/{}/drain.sh", "d".repeat(70));
+        let cut = &deep[..63];
+        assert!(is(cut, &["/bin/sh", &deep], &[&deep]), "a path that was cut");
+        assert!(!is(cut, &["/bin/sh", &deep], &["drain.sh"]), "cut, it does not tell its end");
+        assert!(!is(cut, &["/bin/sh", &deep.replace("drain", "other")], &[&deep]));
+        let long = "x".repeat(600);
+        assert!(is("/b.sh", &["/bin/sh", "/b.sh", &long], &["/b.sh", &long]), "arguments that were cut");
+        assert!(!is("/b.sh", &[&long, "/b.sh"], &["/b.sh"]), "nothing of the script was kept");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The agent under test, as a program with flags and an HTTP API.
 
 mod http;
+mod piped;
 mod program;
 
+pub use piped::Piped;
 pub use program::{built, output};
 
 use std::fs::{self, File};

@@ -27,9 +27,19 @@ impl PodsFile {
 
     /// Adds a pod, or replaces what is said about it.
     pub fn put(&self, pod: &Pod) -> Result<()> {
+        self.put_json(&pod.uid, pod.to_json())
+    }
+
+    /// The same for one that is no [`Pod`].
+    pub fn put_json(&self, uid: &str, pod: Value) -> Result<()> {
         self.change(|pods| {
-            pods.insert(pod.uid.clone(), pod.to_json());
+            pods.insert(uid.to_owned(), pod);
         })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Takes a pod out.

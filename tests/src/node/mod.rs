@@ -1,6 +1,7 @@
 //! The node: a slice of the cgroup tree, a network of its own, and a promise that both go away.
 
 pub mod cgroup;
+pub mod slice;
 pub mod guard;
 pub mod network;
 

@@ -43,6 +43,16 @@ pub(super) fn install_llvm(version: u32) -> Result<()> {
     install(&[&package, "g++"])
 }
 
+/// Installs the packages of those programs that are missing.
+pub(super) fn install_missing(programs: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|(program, _)| command::find_on_path(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
 /// The first pair of packages with one version that is new enough.
 fn rustc_packages() -> Result<Option<(&'static str, &'static str, String)>> {
     for (rustc, sources) in RUSTC_PACKAGES {

@@ -37,6 +37,14 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
     Toolchain { rustc: compiler.rustc, cargo: compiler.cargo, linker }.record()
 }
 
+/// Programs that tests run, and their packages.
+const FOR_TESTS: [(&str, &str); 2] = [("runc", "runc"), ("busybox", "busybox-static")];
+
+/// Installs what tests need besides, where that can be done. A test that misses something says so itself.
+pub(crate) fn programs_for_tests() -> Result<()> {
+    if debian::can_install() { debian::install_missing(&FOR_TESTS) } else { Ok(()) }
+}
+
 /// What to install where this task cannot do it by itself.
 fn how_to_install() -> String {
     format!(

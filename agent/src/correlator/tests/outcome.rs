@@ -278,9 +278,22 @@ fn removed_without_any_evidence_of_its_end_is_incomplete() {
 
 #[test]
 fn a_container_that_never_ran_is_only_forgotten() {
-    for script in ["0 app created\n5 app removed", "0 app populated\n5 app unborn 1\n6 app empty\n7 app removed"] {
+    let scripts = [
+        "0 app created\n5 app removed",
+        "0 app populated\n5 app unborn 1\n6 app empty\n7 app removed",
+        // Its init is not known before it executes a program.
+        "0 app populated\n5 app fail 100 1\n6 app empty\n7 app removed",
+        "0 app populated\n1 app deleted\n5 app fail 100 SIGKILL\n6 app empty\n7 app removed",
+    ];
+    for script in scripts {
         let told = Case::default().check(script, "");
         assert_eq!(told.forgotten, [10], "{script}");
+    }
+    // A walk has found its init: until that dies, it may be any container's.
+    for older in [false, true] {
+        let script = "0 app populated\n5 app kill\n5 app unborn SIGKILL\n6 app empty\n7 app removed";
+        let told = Case { older, ..Case::default() }.check(script, "withdrawn uid-5");
+        assert_eq!(told.forgotten, [10]);
     }
 }
 
