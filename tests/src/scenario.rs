@@ -215,8 +215,8 @@ pub const ALL: &[Scenario] = &[
         name: "slow-drain",
         about: "a drain that needs most of the grace period",
         qos: Qos::Guaranteed,
-        grace_seconds: 4,
-        application: &["--on-term", "drain", "--drain-ms", "3500"],
+        grace_seconds: 6,
+        application: &["--on-term", "drain", "--drain-ms", "5000"],
         hook: &[],
         expect: Expect { hook: None, findings: &["GRACE_NEARLY_EXHAUSTED"], ..CLEAN.expect },
         ..CLEAN
