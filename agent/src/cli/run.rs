@@ -64,7 +64,7 @@ Examples:
   curl -s http://127.0.0.1:9464/api/v1/terminations | jq
   RUST_LOG=gracetrace=debug gracetrace run
 
-It needs Linux 5.8 or later with BTF, and root (or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE).";
+It needs Linux 5.8 or later with BTF, and root (or CAP_BPF and CAP_PERFMON).";
 
 fn hook(name: &str) -> Result<Hook, String> {
     Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
