@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::correlator::Config;
 use crate::http::{self, Health};
+use crate::identity::Source;
 use crate::identity::cgroupfs::CgroupRoot;
 use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
@@ -135,9 +136,9 @@ impl Run {
         }));
         // What the sources tell waits here for its turn; a source that is faster than the pipeline waits itself.
         let (sender, updates) = mpsc::channel(64);
-        let mut pods_file = None;
+        let mut sources = Vec::new();
         if let Some((file, update)) = pods {
-            pods_file = Some(file.health());
+            sources.push((Source::File, file.health()));
             sender.send(update).await.context("the pipeline is gone")?;
             tokio::spawn(file.run(sender.clone()));
         }
@@ -147,13 +148,16 @@ impl Run {
             probe,
             updates,
             cgroup_root,
-            pods_file,
+            sources,
+            container_came: Arc::default(),
+            questions: None,
             recorder,
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
             metrics,
             health,
             scans: Scans::default(),
             drops: [0; HOOKS],
+            started: clock::boot_now(),
             counted_at: None,
         };
         let result = live.run(stop).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::evidence::is_runtime;
-use crate::model::{BootTime, Comm, Counters, Exec, Exit, Pid, PreStop, WaitStatus};
+use crate::model::{BootTime, Comm, Counters, Exec, Exit, LifecycleHandler, Pid, WaitStatus};
 
 /// Their records, sorted by time. Processes are told apart by pid and time when read, so a reused pid is another one.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +50,8 @@ pub(super) struct End {
 
 impl Process<'_> {
     /// When it executed the hook's command.
-    pub(super) fn hook_start(&self, hook: Option<&PreStop>) -> Option<(BootTime, Counters)> {
-        let Some(PreStop::Exec(command)) = hook else { return None };
+    pub(super) fn hook_start(&self, hook: Option<&LifecycleHandler>) -> Option<(BootTime, Counters)> {
+        let Some(LifecycleHandler::Exec(command)) = hook else { return None };
         let (at, _, counters) = self.execs.iter().find(|(_, exec, _)| exec.is_of(command))?;
         Some((*at, **counters))
     }
@@ -112,7 +112,7 @@ impl Entered {
 
     /// Drops records over `max`, and tells how many: those of the oldest process that has ended and was no run of the
     /// hook; else of a later run than the first; else of a process that executes one program after another.
-    pub(super) fn shrink(&mut self, max: usize, hook: Option<&PreStop>) -> u64 {
+    pub(super) fn shrink(&mut self, max: usize, hook: Option<&LifecycleHandler>) -> u64 {
         if self.records.len() <= max {
             return 0;
         }

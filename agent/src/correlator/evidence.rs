@@ -3,7 +3,8 @@
 use super::Config;
 use super::entered::Entered;
 use crate::model::{
-    BootTime, CgroupId, Comm, Counters, Event, Kind, Pid, PreStop, Signal, SignalDelivered, SignalSent, WaitStatus,
+    BootTime, CgroupId, Comm, Counters, Event, Kind, LifecycleHandler, Pid, Signal, SignalDelivered, SignalSent,
+    WaitStatus,
 };
 
 /// Everything remembered about one life of a container. Holds no conclusion: [`super::verdict`] draws those.
@@ -67,7 +68,7 @@ impl Evidence {
     const MAX_LOSSES: usize = 8;
 
     /// Takes note of an event. `hook` is the container's preStop handler, if known: its runs are kept longest.
-    pub(super) fn record(&mut self, event: &Event, hook: Option<&PreStop>, config: &Config) {
+    pub(super) fn record(&mut self, event: &Event, hook: Option<&LifecycleHandler>, config: &Config) {
         let at = event.at;
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         if !matches!(event.kind, Kind::CgroupCreated { .. } | Kind::CgroupRemoved) {
@@ -100,6 +101,7 @@ impl Evidence {
             Kind::CgroupEmpty => self.empty_at = self.empty_at.max(Some(at)),
             Kind::CgroupRemoved => self.removed_at = Some(self.removed_at.map_or(at, |known| known.min(at))),
             Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } | Kind::Lost => {}
+            Kind::HookRequest(_) | Kind::HookResponse { .. } => {}
         }
     }
 

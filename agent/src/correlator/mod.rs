@@ -29,7 +29,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{
-    BootTime, CgroupId, ContainerIdentity, Event, Kind, PodUid, PreStop, Role, TerminationId, Timeline, WallClock,
+    BootTime, CgroupId, ContainerIdentity, Event, Kind, LifecycleHandler, PodUid, Role, TerminationId, Timeline,
+    WallClock,
 };
 use evidence::Evidence;
 use pod::{Container, PodState, World};
@@ -43,6 +44,8 @@ pub enum Output {
     Finished(Timeline),
     /// What [`Output::Changed`] told of was no termination: the signal came by hand, and nothing ended.
     Withdrawn(TerminationId),
+    /// The kubelet ends a container of a pod that is not being deleted: somebody may know why. Told once per termination.
+    Unexplained(PodUid),
     /// The container is gone for good and was reported, if there was anything to report.
     Forgotten(CgroupId),
 }
@@ -204,7 +207,7 @@ impl Correlator {
         self.evaluate(uid);
     }
 
-    fn record(&mut self, uid: &PodUid, number: u64, event: &Event, hook: Option<&PreStop>) {
+    fn record(&mut self, uid: &PodUid, number: u64, event: &Event, hook: Option<&LifecycleHandler>) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let Some(container) = pod.containers.iter_mut().find(|container| container.number == number) else { return };
         // All that is wanted of a sandbox is to know when it is gone.

@@ -7,8 +7,8 @@ use super::evidence::{Evidence, Sent};
 use super::stop::Stop;
 use super::{Config, connections, hook, outcome, stop};
 use crate::model::{
-    BootTime, CgroupId, Comm, ContainerIdentity, ContainerTimeline, ExitTimeline, Phase, PreStop, Signal, StopSignal,
-    WallClock, WallTime,
+    BootTime, CgroupId, Comm, ContainerIdentity, ContainerTimeline, ExitTimeline, LifecycleHandler, Phase, Signal,
+    StopSignal, WallClock, WallTime,
 };
 
 /// What a verdict rests on.
@@ -76,8 +76,8 @@ impl<'a> Scene<'a> {
     }
 
     /// The container's handler, if it is a command.
-    pub(super) fn hook(&self) -> Option<&'a PreStop> {
-        self.identity.spec()?.pre_stop.as_ref().filter(|hook| matches!(hook, PreStop::Exec(_)))
+    pub(super) fn hook(&self) -> Option<&'a LifecycleHandler> {
+        self.identity.spec()?.pre_stop.as_ref().filter(|hook| matches!(hook, LifecycleHandler::Exec(_)))
     }
 
     /// Draws the conclusions.

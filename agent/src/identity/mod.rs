@@ -7,11 +7,13 @@ mod path;
 pub mod podlist;
 pub mod pods_file;
 pub mod cgroupfs;
+mod health;
 
 use std::sync::Arc;
 
-use crate::model::{CgroupId, CgroupKind, Comm, ContainerIdentity, Pid, Pod};
+use crate::model::{CgroupId, CgroupKind, Comm, ContainerIdentity, Pid, Pod, PodUid, Reason};
 
+pub use health::Health;
 pub use index::{Index, Refused};
 pub use path::{Place, is_root_of_pods, place};
 
@@ -24,6 +26,27 @@ pub enum Update {
         source: Source,
         /// All of them.
         pods: Vec<Pod>,
+    },
+    /// One pod that a source has news of; what it said of others stays.
+    Pod {
+        /// Who says so.
+        source: Source,
+        /// The pod as it is now.
+        pod: Box<Pod>,
+    },
+    /// A source does not list this pod any more.
+    PodGone {
+        /// Who says so.
+        source: Source,
+        /// Which.
+        uid: PodUid,
+    },
+    /// Why containers of a pod were ended, as the answer of a source that was asked.
+    Explained {
+        /// Which pod.
+        uid: PodUid,
+        /// Why.
+        reason: Reason,
     },
     /// Result of walking the cgroup tree: every cgroup at or below a root of pods, parents before children.
     Cgroups {
@@ -39,18 +62,27 @@ pub enum Update {
 /// A source of pods. The order is the order of trust: the last one wins when two tell of one pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
+    /// What an earlier run of the agent has left on disk.
+    State,
+    /// The container runtime.
+    Cri,
     /// The file given with `--pods`.
     File,
+    /// The Kubernetes API.
+    Kubernetes,
 }
 
 impl Source {
     /// Every one.
-    pub const ALL: &'static [Source] = &[Source::File];
+    pub const ALL: &'static [Source] = &[Source::State, Source::Cri, Source::File, Source::Kubernetes];
 
     /// The word in labels and messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Source::State => "state",
+            Source::Cri => "cri",
             Source::File => "file",
+            Source::Kubernetes => "kubernetes",
         }
     }
 }

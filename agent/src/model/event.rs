@@ -1,6 +1,7 @@
 //! What the kernel saw, decoded.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{BootTime, CgroupId, Pid, Signal};
@@ -51,8 +52,37 @@ pub enum Kind {
     CgroupEmpty,
     /// The cgroup was removed.
     CgroupRemoved,
+    /// The kubelet sent the request of an httpGet hook. Comes with the kubelet's cgroup; the index finds the container.
+    HookRequest(HookRequest),
+    /// The container answered it.
+    HookResponse {
+        /// The connection it came over.
+        flow: Flow,
+        /// HTTP status.
+        status: u16,
+    },
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
+}
+
+/// The request of an httpGet hook, told from probes and everything else by its `User-Agent: kube-lifecycle/…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRequest {
+    /// The connection it goes over. It may have carried the postStart hook before.
+    pub flow: Flow,
+    /// Path with query, as it stands in the request line.
+    pub path: String,
+    /// Whether the path was cut.
+    pub truncated: bool,
+}
+
+/// A TCP connection of the kubelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flow {
+    /// The kubelet's end.
+    pub client: SocketAddr,
+    /// The pod's end, v4-mapped addresses as v4.
+    pub server: SocketAddr,
 }
 
 /// A process has executed a program.

@@ -11,10 +11,12 @@ mod sight;
 mod timeline;
 mod finding;
 
-pub use event::{Argv, Comm, Counters, Event, Exec, Exit, Kind, SignalDelivered, SignalSent, WaitStatus};
+pub use event::{
+    Argv, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, SignalDelivered, SignalSent, WaitStatus,
+};
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
-pub use pod::{ContainerIdentity, ContainerSpec, Pod, PreStop, Role, Workload};
+pub use pod::{ContainerIdentity, ContainerSpec, LifecycleHandler, Pod, Probe, ProbeKind, Role, Workload};
 pub use sight::Sight;
 pub use signal::Signal;
 pub use time::{BootTime, WallClock, WallTime};

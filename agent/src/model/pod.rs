@@ -1,9 +1,10 @@
 //! What Kubernetes says about a pod and its containers, as far as a termination needs it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CgroupId, ContainerId, PodUid, Signal, WallTime};
+use super::{CgroupId, ContainerId, PodUid, Reason, Signal, WallTime};
 
 /// One pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,35 @@ pub struct Pod {
     pub requested: Option<WallTime>,
     /// The effective grace period: deletionGracePeriodSeconds, else terminationGracePeriodSeconds.
     pub grace_period: Option<Duration>,
-    /// Its containers: app, sidecar, init, ephemeral.
+    /// Why it is being ended, as far as its conditions and its status say.
+    pub reason: Option<Reason>,
+    /// Its addresses: where the kubelet sends probes and httpGet hooks. The node's own for a pod in the host's network.
+    pub addresses: Vec<IpAddr>,
+    /// It has no network namespace of its own (`hostNetwork`).
+    pub host_network: bool,
+    /// Its containers: app, sidecar, init, ephemeral. Of one that was restarted there may be several instances, each
+    /// with an id of its own.
     pub containers: Vec<ContainerSpec>,
+}
+
+impl Pod {
+    /// A pod that nothing more is known of, owned by nobody.
+    pub fn new(uid: PodUid, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Pod {
+        let name = name.into();
+        Pod {
+            uid,
+            namespace: namespace.into(),
+            workload: Workload { kind: "Pod".into(), name: name.clone() },
+            name,
+            node: None,
+            requested: None,
+            grace_period: None,
+            reason: None,
+            addresses: Vec::new(),
+            host_network: false,
+            containers: Vec::new(),
+        }
+    }
 }
 
 /// What owns a pod, as a person would name it.
@@ -47,9 +75,57 @@ pub struct ContainerSpec {
     /// Its part in the pod.
     pub role: Role,
     /// The preStop handler.
-    pub pre_stop: Option<PreStop>,
+    pub pre_stop: Option<LifecycleHandler>,
+    /// The postStart handler.
+    pub post_start: Option<LifecycleHandler>,
     /// The stop signal that the spec asks for (`lifecycle.stopSignal`, KEP-4960).
     pub stop_signal: Option<Signal>,
+    /// The stop signal that the image asks for (`STOPSIGNAL`).
+    pub image_stop_signal: Option<Signal>,
+    /// Its probes.
+    pub probes: Vec<Probe>,
+}
+
+impl ContainerSpec {
+    /// A main container that nothing more is known of.
+    pub fn new(name: impl Into<Arc<str>>) -> ContainerSpec {
+        ContainerSpec {
+            name: name.into(),
+            id: None,
+            image: "".into(),
+            role: Role::App,
+            pre_stop: None,
+            post_start: None,
+            stop_signal: None,
+            image_stop_signal: None,
+            probes: Vec::new(),
+        }
+    }
+
+    /// The signal that it is stopped with: the spec's beats the image's beats SIGTERM (KEP-4960).
+    pub fn effective_stop_signal(&self) -> Signal {
+        self.stop_signal.or(self.image_stop_signal).unwrap_or(Signal::TERM)
+    }
+}
+
+/// A probe that the kubelet runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// What it is for.
+    pub kind: ProbeKind,
+    /// The command of an `exec` probe; `None` for the others, which run no process in the container.
+    pub command: Option<Vec<String>>,
+}
+
+/// What a probe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeKind {
+    /// Failing, it gets the container killed.
+    Liveness,
+    /// Failing, it takes the pod out of its services.
+    Readiness,
+    /// Failing, it gets the container killed; the others wait for it.
+    Startup,
 }
 
 /// A container's part in its pod.
@@ -67,17 +143,21 @@ pub enum Role {
     Sandbox,
 }
 
-/// A preStop handler.
+/// A preStop or postStart handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PreStop {
+pub enum LifecycleHandler {
     /// `exec`: the command.
     Exec(Vec<String>),
     /// `httpGet`.
     Http {
+        /// `HTTPS`: what is asked cannot be seen.
+        https: bool,
+        /// Where it goes; the pod itself unless the spec says otherwise.
+        host: Option<String>,
+        /// Number of the port, or its name if the container has none of that name.
+        port: String,
         /// Path with query.
         path: String,
-        /// Number or name of the port.
-        port: String,
     },
     /// `sleep`.
     Sleep(Duration),

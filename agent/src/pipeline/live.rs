@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -14,11 +14,11 @@ use super::{Action, Pipeline};
 use crate::clock;
 use crate::http::Health;
 use crate::identity::cgroupfs::{self, CgroupRoot};
-use crate::identity::{Change, Source, Update, pods_file};
+use crate::identity::{self, Change, Source, Update};
 use crate::input::Input;
 use crate::line_writer::LineWriter;
 use crate::metrics::{Metrics, Usage as ProcessUsage};
-use crate::model::BootTime;
+use crate::model::{BootTime, CgroupKind, Pod};
 use crate::probe::{Batch, HOOKS, Hook, Probe, ProbeError};
 use crate::recording::Recorder;
 use crate::report;
@@ -66,8 +66,12 @@ pub struct Live {
     pub updates: mpsc::Receiver<Update>,
     /// Where the cgroup tree is walked.
     pub cgroup_root: CgroupRoot,
-    /// How the file of pods is doing, if there is one.
-    pub pods_file: Option<Arc<pods_file::Health>>,
+    /// How the sources of pods are doing, those that there are.
+    pub sources: Vec<(Source, Arc<identity::Health>)>,
+    /// Told each time a container is new: the runtime is worth asking then.
+    pub container_came: Arc<Notify>,
+    /// Whom to ask why a pod was ended, if there is somebody.
+    pub questions: Option<mpsc::Sender<Arc<Pod>>>,
     /// Inputs go there too, if asked for.
     pub recorder: Option<Recorder>,
     /// One line of JSON per termination.
@@ -80,6 +84,8 @@ pub struct Live {
     pub scans: Scans,
     /// What was lost by hook, at the last look.
     pub drops: [u64; HOOKS],
+    /// When it began.
+    pub started: BootTime,
     /// When the kernel's maps were last counted.
     pub counted_at: Option<BootTime>,
 }
@@ -151,6 +157,8 @@ impl Live {
         while let Some(action) = self.pipeline.poll_action() {
             match action {
                 Action::Index(change) => self.apply(change),
+                // When it is busy asking, the answer comes too late anyway.
+                Action::Explain(pod) => drop(self.questions.as_ref().map(|questions| questions.try_send(pod))),
                 Action::Report(timeline) => {
                     let termination = report::termination(&timeline, self.pipeline.now());
                     let mut line = report::json_line(&termination).into_bytes();
@@ -165,6 +173,9 @@ impl Live {
         let done = match change {
             Change::Track { cgroup, owner, kind, init } => {
                 self.scans.tracked += 1;
+                if kind == CgroupKind::Container {
+                    self.container_came.notify_one();
+                }
                 self.probe.track(cgroup, owner, kind, init)
             }
             Change::Untrack { cgroup } => self.probe.untrack(cgroup),
@@ -272,9 +283,11 @@ impl Live {
             self.scans.want();
         }
         self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
-        if let Some(health) = &self.pods_file {
-            self.metrics.agent.sources.set_age(Source::File.as_str(), now.since(health.good_at()));
-            self.metrics.agent.sources.set_errors(Source::File.as_str(), health.errors());
+        for (source, health) in &self.sources {
+            // One that never answered is as old as the agent, and has none before its first error.
+            let age = now.since(health.good_at().unwrap_or(self.started));
+            self.metrics.agent.sources.set_age(source.as_str(), age);
+            self.metrics.agent.sources.set_errors(source.as_str(), health.errors());
         }
         self.tell_what_was_left_out();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

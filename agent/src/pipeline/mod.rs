@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::correlator::{Config, Correlator, Output};
+#[cfg(doc)]
+use crate::identity::Update;
 use crate::identity::{Change, Index};
 use crate::input::Input;
 use crate::metrics::Metrics;
-use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Timeline};
+use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Pod, Timeline};
 use crate::store::Store;
 
 /// Index, correlator and what they feed. Pure but for the store and the metrics, which others read.
@@ -29,6 +31,8 @@ pub struct Pipeline {
 pub enum Action {
     /// Something for the source of kernel events or of cgroups.
     Index(Change),
+    /// Somebody may know why containers of this pod are being ended: ask, and tell with [`Update::Explained`].
+    Explain(Arc<Pod>),
     /// A termination is over: write it out.
     Report(Box<Timeline>),
 }
@@ -128,6 +132,9 @@ impl Pipeline {
                     self.actions.push_back(Action::Report(Box::new(timeline)));
                 }
                 Output::Withdrawn(id) => store.withdraw(&id),
+                Output::Unexplained(uid) => {
+                    self.actions.extend(self.index.pod(&uid).cloned().map(Action::Explain));
+                }
                 Output::Forgotten(cgroup) => self.index.handle_finished(cgroup),
             }
         }

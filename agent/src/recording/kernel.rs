@@ -1,12 +1,13 @@
 //! Kernel events as they stand in a recording.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Kind, Pid, Signal, SignalDelivered, SignalSent,
-    WaitStatus,
+    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, Pid, Signal, SignalDelivered,
+    SignalSent, WaitStatus,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,6 +96,17 @@ enum KindLine {
     CgroupPopulated {},
     CgroupEmpty {},
     CgroupRemoved {},
+    HookRequest {
+        client: SocketAddr,
+        server: SocketAddr,
+        path: String,
+        truncated: bool,
+    },
+    HookResponse {
+        client: SocketAddr,
+        server: SocketAddr,
+        status: u16,
+    },
     Lost {},
 }
 
@@ -227,6 +239,15 @@ impl From<&Kind> for KindLine {
             Kind::CgroupPopulated => KindLine::CgroupPopulated {},
             Kind::CgroupEmpty => KindLine::CgroupEmpty {},
             Kind::CgroupRemoved => KindLine::CgroupRemoved {},
+            Kind::HookRequest(request) => KindLine::HookRequest {
+                client: request.flow.client,
+                server: request.flow.server,
+                path: request.path.clone(),
+                truncated: request.truncated,
+            },
+            Kind::HookResponse { flow, status } => {
+                KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
+            }
             Kind::Lost => KindLine::Lost {},
         }
     }
@@ -276,6 +297,12 @@ impl From<KindLine> for Kind {
             KindLine::CgroupPopulated {} => Kind::CgroupPopulated,
             KindLine::CgroupEmpty {} => Kind::CgroupEmpty,
             KindLine::CgroupRemoved {} => Kind::CgroupRemoved,
+            KindLine::HookRequest { client, server, path, truncated } => {
+                Kind::HookRequest(HookRequest { flow: Flow { client, server }, path, truncated })
+            }
+            KindLine::HookResponse { client, server, status } => {
+                Kind::HookResponse { flow: Flow { client, server }, status }
+            }
             KindLine::Lost {} => Kind::Lost,
         }
     }

@@ -23,8 +23,8 @@ use gracetrace::identity::{Change, Source, Update};
 use gracetrace::input::Input;
 use gracetrace::metrics::Metrics;
 use gracetrace::model::{
-    BootTime, ContainerTimeline, Disposition, Event, FindingId, HookResult, Kind, Outcome, Phase, Pod, PreStop, Reason,
-    Signal, Timeline, WaitStatus,
+    BootTime, ContainerTimeline, Disposition, Event, FindingId, HookResult, Kind, LifecycleHandler, Outcome, Phase,
+    Pod, Reason, Signal, Timeline, WaitStatus,
 };
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::report;
@@ -84,7 +84,7 @@ impl Case {
 
     fn start(&self, told: Told) -> Run {
         let hook = match &self.pod.containers[0].pre_stop {
-            Some(PreStop::Exec(command)) => command.clone(),
+            Some(LifecycleHandler::Exec(command)) => command.clone(),
             _ => Vec::new(),
         };
         let mut run = Run {
@@ -166,7 +166,7 @@ impl Run {
                     self.node.track(cgroup, owner, kind, init);
                 }
                 Action::Index(Change::Untrack { cgroup }) => self.node.untrack(cgroup),
-                Action::Index(_) => {}
+                Action::Index(_) | Action::Explain(_) => {}
             }
         }
     }

@@ -161,7 +161,7 @@ proptest! {
                         prop_assert!(timeline.outcome.is_some() && !timeline.containers.is_empty());
                     }
                     Output::Withdrawn(id) => prop_assert!(open.remove(&id), "withdrawn but never shown"),
-                    Output::Forgotten(_) => {}
+                    Output::Forgotten(_) | Output::Unexplained(_) => {}
                 }
             }
             correlator.assert_bounded();

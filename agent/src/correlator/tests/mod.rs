@@ -87,12 +87,15 @@ impl Case {
     fn identity(&self, name: &str, cgroup: u64, requested: Option<WallTime>) -> Arc<ContainerIdentity> {
         let role = self.containers.iter().find(|it| it.0 == name).map_or(Role::App, |it| it.1);
         let spec = |(name, role): &(&str, Role)| ContainerSpec {
-            name: (*name).into(),
             id: Some(ContainerId::new(*name)),
             image: "img".into(),
             role: *role,
-            pre_stop: self.hook.as_ref().map(|hook| PreStop::Exec(hook.split(' ').map(str::to_owned).collect())),
+            pre_stop: self
+                .hook
+                .as_ref()
+                .map(|hook| LifecycleHandler::Exec(hook.split(' ').map(str::to_owned).collect())),
             stop_signal: self.stop_signal,
+            ..ContainerSpec::new(*name)
         };
         Arc::new(ContainerIdentity {
             cgroup: CgroupId(cgroup),
@@ -100,14 +103,11 @@ impl Case {
             pod_uid: PodUid::new("uid"),
             role,
             pod: Some(Arc::new(Pod {
-                uid: PodUid::new("uid"),
-                namespace: "default".into(),
-                name: "web".into(),
-                node: None,
                 workload: Workload { kind: "Deployment".into(), name: "web".into() },
                 requested,
                 grace_period: self.grace.map(Duration::from_secs),
                 containers: self.containers.iter().map(spec).collect(),
+                ..Pod::new(PodUid::new("uid"), "default", "web")
             })),
             older_than_agent: self.older,
         })
@@ -177,6 +177,7 @@ impl<'a> Sim<'a> {
                 Output::Changed(timeline) => self.told.changed.push(timeline),
                 Output::Finished(timeline) => self.told.finished.push(timeline),
                 Output::Withdrawn(id) => self.told.withdrawn.push(id),
+                Output::Unexplained(_) => {}
                 Output::Forgotten(cgroup) => self.told.forgotten.push(cgroup.0),
             }
         }

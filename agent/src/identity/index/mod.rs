@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod pods;
+mod merge;
 mod recent;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -106,6 +107,21 @@ impl Index {
                     self.resolve_pod(&uid);
                 }
             }
+            Update::Pod { source, pod } => {
+                if self.pods.tell(*source, pod, &mut self.refused.pods) {
+                    self.resolve_pod(&pod.uid);
+                }
+            }
+            Update::PodGone { source, uid } => {
+                if self.pods.unlist(*source, uid) {
+                    self.resolve_pod(uid);
+                }
+            }
+            Update::Explained { uid, reason } => {
+                if self.pods.explain(uid, *reason) {
+                    self.resolve_pod(uid);
+                }
+            }
             Update::Cgroups { root, found, complete } => self.handle_walk(*root, found, *complete),
         }
     }
@@ -142,6 +158,11 @@ impl Index {
     /// What is known of a container's cgroup.
     pub fn container(&self, cgroup: CgroupId) -> Option<&Arc<ContainerIdentity>> {
         self.containers.get(&cgroup).map(|container| &container.identity)
+    }
+
+    /// What is known of a pod.
+    pub fn pod(&self, uid: &PodUid) -> Option<&Arc<Pod>> {
+        self.pods.get(uid)
     }
 
     /// How many containers are known, sandboxes included.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::MAX_PODS;
+use super::merge::merge;
 use crate::identity::Source;
-use crate::model::{CgroupId, Pod, PodUid, WallTime};
+use crate::model::{CgroupId, Pod, PodUid, Reason, WallTime};
 
 /// Every pod that a source lists or that has a container.
 #[derive(Debug, Default)]
@@ -16,13 +17,17 @@ pub(super) struct Pods {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// What is known, from the most trusted source that ever told; stays when it tells no more.
-    pod: Option<(Source, Arc<Pod>)>,
+    /// What each source said last; stays when it tells no more.
+    told: BTreeMap<Source, Arc<Pod>>,
     /// Who lists it now.
     listed: BTreeSet<Source>,
+    /// All of that in one.
+    pod: Option<Arc<Pod>>,
     /// Its containers' cgroups.
     containers: BTreeSet<CgroupId>,
     deletion: Option<Deletion>,
+    /// Why it was ended, found out by asking.
+    explained: Option<Reason>,
 }
 
 /// The deletion as it was first seen. The kubelet rewrites both at the end.
@@ -36,27 +41,46 @@ impl Pods {
     /// Replaces what a source said; returns the pods that have changed. Counts those for which there is no room.
     pub(super) fn replace(&mut self, source: Source, pods: &[Pod], refused: &mut u64) -> Vec<PodUid> {
         let now: BTreeSet<&PodUid> = pods.iter().map(|pod| &pod.uid).collect();
-        self.pods.retain(|uid, entry| {
-            if !now.contains(uid) {
-                entry.listed.remove(&source);
-            }
-            entry.is_needed()
-        });
-        let mut changed = Vec::new();
-        for pod in pods {
-            if self.pods.len() >= MAX_PODS && !self.pods.contains_key(&pod.uid) {
-                *refused += 1;
-                continue;
-            }
-            if self.pods.entry(pod.uid.clone()).or_default().tell(source, pod) {
-                changed.push(pod.uid.clone());
-            }
-        }
+        let gone: Vec<PodUid> = self
+            .pods
+            .iter()
+            .filter(|(uid, entry)| entry.listed.contains(&source) && !now.contains(uid))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        let mut changed: Vec<PodUid> = gone.into_iter().filter(|uid| self.unlist(source, uid)).collect();
+        changed.extend(pods.iter().filter(|pod| self.tell(source, pod, refused)).map(|pod| pod.uid.clone()));
         changed
     }
 
+    /// Takes what a source says of one pod; whether that changed anything. Counts it if there is no room.
+    pub(super) fn tell(&mut self, source: Source, pod: &Pod, refused: &mut u64) -> bool {
+        if self.pods.len() >= MAX_PODS && !self.pods.contains_key(&pod.uid) {
+            *refused += 1;
+            return false;
+        }
+        self.pods.entry(pod.uid.clone()).or_default().tell(source, pod)
+    }
+
+    /// A source does not list the pod any more; whether that changed anything.
+    pub(super) fn unlist(&mut self, source: Source, uid: &PodUid) -> bool {
+        let Some(entry) = self.pods.get_mut(uid) else { return false };
+        entry.listed.remove(&source);
+        if !entry.is_needed() {
+            self.pods.remove(uid);
+            return false;
+        }
+        entry.merge()
+    }
+
+    /// Somebody found out why the pod was ended; whether that changed anything.
+    pub(super) fn explain(&mut self, uid: &PodUid, reason: Reason) -> bool {
+        let Some(entry) = self.pods.get_mut(uid) else { return false };
+        entry.explained = Some(reason);
+        entry.merge()
+    }
+
     pub(super) fn get(&self, uid: &PodUid) -> Option<&Arc<Pod>> {
-        self.pods.get(uid)?.pod.as_ref().map(|(_, pod)| pod)
+        self.pods.get(uid)?.pod.as_ref()
     }
 
     pub(super) fn containers_of(&self, uid: &PodUid) -> Vec<CgroupId> {
@@ -93,51 +117,50 @@ impl Entry {
         !self.listed.is_empty() || !self.containers.is_empty()
     }
 
-    /// Takes what a source says of the pod; whether that changed anything.
     fn tell(&mut self, source: Source, pod: &Pod) -> bool {
+        self.latch(pod);
         self.listed.insert(source);
-        let deletion = self.latch(pod);
-        let mut told = pod.clone();
-        if let Some(Deletion { requested, grace_period }) = deletion {
-            told.requested = Some(requested);
-            told.grace_period = grace_period;
+        if self.told.get(&source).is_none_or(|told| **told != *pod) {
+            self.told.insert(source, Arc::new(pod.clone()));
         }
-        if let Some((best, known)) = &mut self.pod {
-            // One whose source has fallen silent gives way to any other.
-            if source < *best && self.listed.contains(best) {
-                // Of a deletion, whoever saw it first is right.
-                let mut merged = Pod::clone(known);
-                (merged.requested, merged.grace_period) = match deletion {
-                    Some(deletion) => (Some(deletion.requested), deletion.grace_period),
-                    None => return false,
-                };
-                let changed = merged != **known;
-                *known = Arc::new(merged);
-                return changed;
-            }
-            if **known == told {
-                *best = source;
-                return false;
-            }
+        self.merge()
+    }
+
+    /// Puts together what is known; whether that is something new.
+    ///
+    /// Sources that list the pod now come before those that have fallen silent, and among them the most trusted first.
+    fn merge(&mut self) -> bool {
+        let rank = |source: &Source| (self.listed.contains(source), *source);
+        let mut sources: Vec<Source> = self.told.keys().copied().collect();
+        sources.sort_by_key(|source| std::cmp::Reverse(rank(source)));
+        let mut told = sources.iter().filter_map(|source| self.told.get(source));
+        let Some(first) = told.next() else { return false };
+        let mut pod = told.fold(Pod::clone(first), |merged, other| merge(merged, other));
+        if let Some(Deletion { requested, grace_period }) = self.deletion {
+            pod.requested = Some(requested);
+            pod.grace_period = grace_period;
         }
-        self.pod = Some((source, Arc::new(told)));
+        pod.reason = pod.reason.or(self.explained);
+        if self.pod.as_deref() == Some(&pod) {
+            return false;
+        }
+        self.pod = Some(Arc::new(pod));
         true
     }
 
     /// The first deletion counts. A second one may shorten the grace (a force delete after a patient one), never
-    /// lengthen it; the request stays the first.
-    fn latch(&mut self, pod: &Pod) -> Option<Deletion> {
-        if let Some(requested) = pod.requested {
-            match &mut self.deletion {
-                None => self.deletion = Some(Deletion { requested, grace_period: pod.grace_period }),
-                Some(first) => {
-                    first.grace_period = match (first.grace_period, pod.grace_period) {
-                        (Some(first), Some(now)) => Some(first.min(now)),
-                        (first, now) => first.or(now),
-                    };
-                }
+    /// lengthen it, and not to 0: that is how the kubelet rewrites it at the end. The request stays the first.
+    fn latch(&mut self, pod: &Pod) {
+        let Some(requested) = pod.requested else { return };
+        match &mut self.deletion {
+            None => self.deletion = Some(Deletion { requested, grace_period: pod.grace_period }),
+            Some(first) => {
+                let shorter = pod.grace_period.filter(|grace| !grace.is_zero());
+                first.grace_period = match (first.grace_period, shorter) {
+                    (Some(first), Some(now)) => Some(first.min(now)),
+                    (first, now) => first.or(now),
+                };
             }
         }
-        self.deletion
     }
 }

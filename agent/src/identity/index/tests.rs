@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::Source;
-use crate::model::{Argv, BootTime, Counters, Exec, PreStop, WallTime, Workload};
+use crate::model::{Argv, BootTime, Counters, Exec, LifecycleHandler, WallTime, Workload};
 
 const UID: &str = "8c577ce9-7ba8-49d7-bb86-02e0dd29498b";
 const KUBEPODS: CgroupId = CgroupId(10);
@@ -21,26 +21,15 @@ fn container_path(number: u64) -> String {
 }
 
 fn spec(name: &str, id: Option<u64>, role: Role) -> ContainerSpec {
-    ContainerSpec {
-        name: name.into(),
-        id: id.map(container_id),
-        image: "image:1".into(),
-        role,
-        pre_stop: None,
-        stop_signal: None,
-    }
+    ContainerSpec { id: id.map(container_id), image: "image:1".into(), role, ..ContainerSpec::new(name) }
 }
 
 fn pod(containers: Vec<ContainerSpec>) -> Pod {
     Pod {
-        uid: PodUid::new(UID),
-        namespace: "shop".into(),
-        name: "web-1".into(),
-        node: None,
         workload: Workload { kind: "Deployment".into(), name: "web".into() },
-        requested: None,
         grace_period: Some(std::time::Duration::from_secs(30)),
         containers,
+        ..Pod::new(PodUid::new(UID), "shop", "web-1")
     }
 }
 
@@ -305,7 +294,7 @@ fn a_restarted_container_keeps_what_it_was() {
     let mut steps = Steps::with_pod();
     steps.made(30, POD, &container_path(1));
     let mut first = spec("app", Some(1), Role::App);
-    first.pre_stop = Some(PreStop::Tcp);
+    first.pre_stop = Some(LifecycleHandler::Tcp);
     steps.pods(vec![pod(vec![spec("mesh", Some(9), Role::Sidecar), first.clone()])]);
     let second = spec("app", Some(2), Role::App);
     let updated = vec![spec("mesh", Some(9), Role::Sidecar), second.clone()];
@@ -336,12 +325,12 @@ fn the_first_deletion_counts() {
     assert_eq!(now(&steps), (Some(100), 20));
     assert_eq!(steps.pods(vec![deleted(app(), 130, 25)]), [], "rewritten");
     assert_eq!(steps.pods(vec![pod(app())]), [], "or taken back, as the reader does with the kubelet's last write");
-    steps.pods(vec![deleted(app(), 120, 0)]);
-    assert_eq!(now(&steps), (Some(100), 0), "a force delete after it shortens the grace");
+    steps.pods(vec![deleted(app(), 120, 1)]);
+    assert_eq!(now(&steps), (Some(100), 1), "a force delete after it shortens the grace");
     steps.pods(vec![]);
-    assert_eq!(now(&steps), (Some(100), 0));
+    assert_eq!(now(&steps), (Some(100), 1));
     steps.pods(vec![deleted(app(), 130, 20)]);
-    assert_eq!(now(&steps), (Some(100), 0));
+    assert_eq!(now(&steps), (Some(100), 1));
 }
 
 #[test]

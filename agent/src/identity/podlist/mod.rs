@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::model::{ContainerId, ContainerSpec, Pod, PodUid, PreStop, Role, Signal, WallTime, Workload};
+use crate::model::{ContainerId, ContainerSpec, LifecycleHandler, Pod, PodUid, Role, Signal, WallTime, Workload};
 
 /// What a list said.
 #[derive(Debug, Default)]
@@ -175,6 +175,9 @@ fn pod(item: json::Pod) -> Result<Pod, String> {
         node: spec.node_name.clone().filter(|name| !name.is_empty()).map(Arc::from),
         requested,
         grace_period: Some(effective(grace)),
+        reason: None,
+        addresses: Vec::new(),
+        host_network: false,
         containers: containers(spec, &status),
     })
 }
@@ -238,7 +241,10 @@ fn containers(spec: json::Spec, status: &json::Status) -> Vec<ContainerSpec> {
                 image: container.image.unwrap_or_default().into(),
                 role: if sidecar { Role::Sidecar } else { role },
                 pre_stop: lifecycle.pre_stop.and_then(pre_stop),
+                post_start: None,
                 stop_signal: lifecycle.stop_signal.and_then(|name| Signal::parse(&name)),
+                image_stop_signal: None,
+                probes: Vec::new(),
             });
         }
     }
@@ -251,9 +257,9 @@ fn container_id(text: &str) -> Option<ContainerId> {
     (!id.is_empty()).then(|| ContainerId::new(id))
 }
 
-fn pre_stop(handler: json::Handler) -> Option<PreStop> {
+fn pre_stop(handler: json::Handler) -> Option<LifecycleHandler> {
     if let Some(exec) = handler.exec {
-        return Some(PreStop::Exec(exec.command.unwrap_or_default()));
+        return Some(LifecycleHandler::Exec(exec.command.unwrap_or_default()));
     }
     if let Some(http) = handler.http_get {
         let port = match http.port {
@@ -261,13 +267,18 @@ fn pre_stop(handler: json::Handler) -> Option<PreStop> {
             Some(json::Port::Name(name)) => name,
             None => String::new(),
         };
-        return Some(PreStop::Http { path: http.path.unwrap_or_else(|| "/".to_owned()), port });
+        return Some(LifecycleHandler::Http {
+            https: false,
+            host: None,
+            port,
+            path: http.path.unwrap_or_else(|| "/".to_owned()),
+        });
     }
     if let Some(sleep) = handler.sleep {
         let seconds = sleep.seconds.unwrap_or(0);
-        return Some(PreStop::Sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))));
+        return Some(LifecycleHandler::Sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))));
     }
-    handler.tcp_socket.map(|_| PreStop::Tcp)
+    handler.tcp_socket.map(|_| LifecycleHandler::Tcp)
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ fn wall(text: &str) -> Option<WallTime> {
     Some(WallTime(i64::try_from(at.as_nanosecond()).unwrap()))
 }
 
-fn command(words: &[&str]) -> Option<PreStop> {
-    Some(PreStop::Exec(words.iter().map(|word| (*word).to_owned()).collect()))
+fn command(words: &[&str]) -> Option<LifecycleHandler> {
+    Some(LifecycleHandler::Exec(words.iter().map(|word| (*word).to_owned()).collect()))
 }
 
 #[test]
@@ -50,9 +50,12 @@ fn exec_hook_as_the_kubelet_serves_it() {
 #[test]
 fn other_real_pods() {
     let http = fixture!("http-prestop/kubelet-pods-running.json");
-    assert!(matches!(http.containers[0].pre_stop, Some(PreStop::Http { .. })), "{http:?}");
+    assert!(matches!(http.containers[0].pre_stop, Some(LifecycleHandler::Http { .. })), "{http:?}");
     let sleep = fixture!("sleep-prestop/kubelet-pods-running.json");
-    assert!(matches!(sleep.containers[0].pre_stop, Some(PreStop::Sleep(time)) if !time.is_zero()), "{sleep:?}");
+    assert!(
+        matches!(sleep.containers[0].pre_stop, Some(LifecycleHandler::Sleep(time)) if !time.is_zero()),
+        "{sleep:?}"
+    );
     for pod in [
         fixture!("guaranteed/kubelet-pods-running.json"),
         fixture!("burstable/kubelet-pods-terminating.json"),
@@ -112,12 +115,14 @@ fn roles_ids_hooks_and_signals() {
         .iter()
         .map(|c| (&*c.name, c.role, c.id.as_ref().map(ContainerId::as_str), c.stop_signal, c.pre_stop.clone()))
         .collect();
-    let http = |path: &str, port: &str| Some(PreStop::Http { path: path.into(), port: port.into() });
+    let http = |path: &str, port: &str| {
+        Some(LifecycleHandler::Http { https: false, host: None, path: path.into(), port: port.into() })
+    };
     assert_eq!(
         got,
         [
             ("app", Role::App, Some("abc"), Some(Signal(10)), http("/", "web")),
-            ("tcp", Role::App, None, None, Some(PreStop::Tcp)),
+            ("tcp", Role::App, None, None, Some(LifecycleHandler::Tcp)),
             ("none", Role::App, None, None, None),
             ("mesh", Role::Sidecar, Some("def"), None, http("/x?y", "80")),
             ("setup", Role::Init, None, None, None),

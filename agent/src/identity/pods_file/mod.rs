@@ -12,7 +12,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -20,7 +19,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::podlist::{ParseError, PodList};
-use super::{Source, Update};
+use super::{Health, Source, Update};
 use crate::model::BootTime;
 use watch::Watch;
 
@@ -93,37 +92,6 @@ pub struct PodsFile {
     now: fn() -> BootTime,
 }
 
-/// How the source is doing, for metrics.
-#[derive(Debug, Default)]
-pub struct Health {
-    errors: AtomicU64,
-    skipped: AtomicU64,
-    good_at: AtomicU64,
-    failing: AtomicBool,
-}
-
-impl Health {
-    /// How often the file was broken or not there.
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    /// Pods in the present state that cannot be read.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
-    }
-
-    /// When the present state was last known to be what the file says: its age is the time since.
-    pub fn good_at(&self) -> BootTime {
-        BootTime(self.good_at.load(Ordering::Relaxed))
-    }
-
-    /// Whether the last look at it failed.
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-}
-
 impl PodsFile {
     /// Begins to watch the file and reads it. In this order, so that no change between the two is missed. `now` is for
     /// the age of the state alone.
@@ -180,8 +148,7 @@ impl PodsFile {
             }
             Err(error) => {
                 self.last = signature;
-                self.health.errors.fetch_add(1, Ordering::Relaxed);
-                if !self.health.failing.swap(true, Ordering::Relaxed) {
+                if self.health.observe_error() {
                     warn!("{error}; going on with the pods it named before");
                 }
                 None
@@ -191,7 +158,7 @@ impl PodsFile {
 
     fn accept(&mut self, list: PodList) -> Update {
         let skipped = u64::try_from(list.skipped.len()).unwrap_or(u64::MAX);
-        if self.health.skipped.swap(skipped, Ordering::Relaxed) != skipped {
+        if self.health.set_skipped(skipped) {
             for item in list.skipped.iter().take(MAX_NAMED) {
                 warn!("a pod in {} is left out: {item}", self.path.display());
             }
@@ -204,8 +171,7 @@ impl PodsFile {
     }
 
     fn seen_good(&self) {
-        self.health.good_at.store((self.now)().0, Ordering::Relaxed);
-        if self.health.failing.swap(false, Ordering::Relaxed) {
+        if self.health.observe_good((self.now)()) {
             info!("the pods file {} can be read again", self.path.display());
         }
     }

@@ -81,7 +81,7 @@ async fn sees_a_rename_and_a_write_in_place() {
     watched.expect(&["c"]).await;
     fs::write(watched.path(), list(&["d"])).unwrap();
     watched.expect(&["d"]).await;
-    assert_eq!(watched.health.good_at(), BootTime(12));
+    assert_eq!(watched.health.good_at(), Some(BootTime(12)));
 }
 
 #[tokio::test]
