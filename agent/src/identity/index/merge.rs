@@ -58,3 +58,61 @@ fn fill(spec: &mut ContainerSpec, other: &ContainerSpec) {
         spec.probes.clone_from(&other.probes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{ContainerId, LifecycleHandler, PodUid, WallTime};
+
+    fn pod(containers: Vec<ContainerSpec>) -> Pod {
+        Pod { containers, ..Pod::new(PodUid::new("uid"), "shop", "web-1") }
+    }
+
+    fn instance(name: &str, id: &str) -> ContainerSpec {
+        ContainerSpec { id: (!id.is_empty()).then(|| ContainerId::new(id)), ..ContainerSpec::new(name) }
+    }
+
+    fn hook(word: &str) -> Option<LifecycleHandler> {
+        Some(LifecycleHandler::Exec(vec![word.to_owned()]))
+    }
+
+    #[test]
+    fn fills_only_what_is_missing() {
+        let grace = |seconds| Some(Duration::from_secs(seconds));
+        let api = Pod { grace_period: grace(10), host_network: true, ..pod(vec![]) };
+        let cri = Pod { grace_period: grace(30), requested: Some(WallTime(5)), node: Some("n".into()), ..pod(vec![]) };
+        let merged = merge(api.clone(), &cri);
+        assert_eq!((merged.grace_period, merged.requested), (grace(10), Some(WallTime(5))));
+        assert_eq!((merged.node.as_deref(), merged.host_network), (Some("n"), true));
+        assert_eq!(merge(api.clone(), &api), api, "the same again is nothing new");
+    }
+
+    #[test]
+    fn the_runtime_knows_the_instance_before_the_api() {
+        let api = pod(vec![ContainerSpec { role: Role::Sidecar, ..instance("proxy", "") }]);
+        let cri = pod(vec![ContainerSpec { pre_stop: hook("wait"), ..instance("proxy", "a1") }]);
+        let merged = merge(api, &cri);
+        let want = ContainerSpec { role: Role::Sidecar, pre_stop: hook("wait"), ..instance("proxy", "a1") };
+        assert_eq!(merged.containers, [want]);
+    }
+
+    #[test]
+    fn a_restarted_container_has_two_instances() {
+        let api = pod(vec![ContainerSpec { role: Role::Sidecar, pre_stop: hook("new"), ..instance("app", "b2") }]);
+        let cri = pod(vec![ContainerSpec { pre_stop: hook("old"), ..instance("app", "a1") }, instance("app", "b2")]);
+        let merged = merge(api, &cri);
+        let of = |id: &str| merged.containers.iter().find(|spec| spec.id == Some(ContainerId::new(id))).unwrap();
+        assert_eq!(merged.containers.len(), 2);
+        assert_eq!((of("a1").role, of("a1").pre_stop.clone()), (Role::Sidecar, hook("old")), "made with another hook");
+        assert_eq!(of("b2").pre_stop, hook("new"));
+    }
+
+    #[test]
+    fn what_only_the_other_has_is_added() {
+        let sandbox = ContainerSpec { role: Role::Sandbox, ..instance("", "5b") };
+        let merged = merge(pod(vec![instance("app", "a1")]), &pod(vec![sandbox.clone()]));
+        assert_eq!(merged.containers, [instance("app", "a1"), sandbox]);
+    }
+}
