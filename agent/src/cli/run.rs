@@ -9,12 +9,13 @@ use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::correlator::Config;
 use crate::http::{self, Health};
 use crate::identity::Source;
 use crate::identity::cgroupfs::CgroupRoot;
+use crate::identity::cri::{Cri, Socket};
 use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
@@ -35,6 +36,9 @@ pub(super) struct Run {
     /// The node's pods as a Kubernetes PodList in JSON, watched for changes
     #[arg(long, value_name = "FILE", env = "GRACETRACE_PODS")]
     pods: Option<PathBuf>,
+    /// Socket of the container runtime, a path or unix:///PATH; none to do without it
+    #[arg(long, value_name = "SOCKET", default_value = "auto", env = "GRACETRACE_CRI")]
+    cri: Socket,
     /// Where pods are looked for [default: the root of the cgroup v2 hierarchy]
     #[arg(long, value_name = "DIR", env = "GRACETRACE_CGROUP_ROOT")]
     cgroup_root: Option<PathBuf>,
@@ -142,6 +146,12 @@ impl Run {
             sender.send(update).await.context("the pipeline is gone")?;
             tokio::spawn(file.run(sender.clone()));
         }
+        let container_came = Arc::<Notify>::default();
+        if self.cri != Socket::Off {
+            let cri = Cri::new(self.cri, Arc::clone(&container_came), clock::boot_now);
+            sources.push((Source::Cri, cri.health()));
+            tokio::spawn(cri.run(sender.clone()));
+        }
         tracing::info!("gracetrace {} on http://{address}/", env!("CARGO_PKG_VERSION"));
         let live = Live {
             pipeline: Pipeline::new(config, store, Arc::clone(&metrics)),
@@ -149,7 +159,7 @@ impl Run {
             updates,
             cgroup_root,
             sources,
-            container_came: Arc::default(),
+            container_came,
             questions: None,
             recorder,
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,

@@ -11,6 +11,7 @@ pub struct Health {
     skipped: AtomicU64,
     good_at: AtomicU64,
     failing: AtomicBool,
+    unused: AtomicBool,
 }
 
 impl Health {
@@ -33,6 +34,16 @@ impl Health {
     /// Whether the last try failed.
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is nothing to ask, and nobody said that there must be: it has no age.
+    pub fn is_unused(&self) -> bool {
+        self.unused.load(Ordering::Relaxed)
+    }
+
+    /// Says whether there is nothing to ask; tells what was said before.
+    pub fn set_unused(&self, unused: bool) -> bool {
+        self.unused.swap(unused, Ordering::Relaxed)
     }
 
     /// Counts a failure; tells whether it is the first in a row: worth a line in the log.

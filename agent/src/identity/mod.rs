@@ -1,11 +1,13 @@
 //! Whose a cgroup is: cgroup to container to pod. A pure [`Index`] merges what sources say; the sources do the IO and
-//! send [`Update`]s. So far: cgroup paths (`cgroupfs`, and the kernel's own cgroup events) and a file of pods
-//! (`pods_file`). A source that is added later sends the same [`Update::Pods`] under a [`Source`] of its own.
+//! send [`Update`]s: cgroup paths (`cgroupfs`, and the kernel's own cgroup events), the container runtime (`cri`) and a
+//! file of pods (`pods_file`). A source that is added later sends the same [`Update::Pods`] under a [`Source`] of its own.
 
 mod index;
 mod path;
 pub mod podlist;
 pub mod pods_file;
+pub mod cri;
+mod roles;
 pub mod cgroupfs;
 mod health;
 

@@ -286,7 +286,7 @@ impl Live {
             self.scans.want();
         }
         self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
-        for (source, health) in &self.sources {
+        for (source, health) in self.sources.iter().filter(|(_, health)| !health.is_unused()) {
             // One that never answered is as old as the agent, and has none before its first error.
             let age = now.since(health.good_at().unwrap_or(self.started));
             self.metrics.agent.sources.set_age(source.as_str(), age);
