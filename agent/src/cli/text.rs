@@ -44,9 +44,13 @@ fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::R
     let name = of.name.as_deref().unwrap_or_else(|| of.id.get(..12).unwrap_or(&of.id));
     let mut lines: Vec<(Time, String)> = Vec::new();
     if let Some(hook) = &of.hook {
-        lines.push((hook.start, format!("preStop hook ({}) starts", hook.handler)));
-        if let (Some(end), Some(result)) = (hook.end, &hook.result) {
-            let mut text = format!("preStop hook ends: {result}");
+        let inferred = if hook.inferred { ", inferred" } else { "" };
+        lines.push((hook.start, format!("preStop hook ({}{inferred}) starts", hook.handler)));
+        if let Some(end) = hook.end {
+            let mut text = format!("preStop hook ends: {}", hook.result.as_deref().unwrap_or("nobody saw how"));
+            if let Some(status) = hook.http_status {
+                text += &format!(", HTTP status {status}");
+            }
             if let Some(code) = hook.exit_code {
                 text += &format!(", exit code {code}");
             }

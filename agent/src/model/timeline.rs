@@ -102,11 +102,11 @@ impl ContainerTimeline {
 pub struct HookTimeline {
     /// Its kind.
     pub handler: Handler,
-    /// Its first process's exec; of the first run, if the kubelet ran it again.
+    /// Its first process's exec, or the request; of the first run, if the kubelet ran it again.
     pub start: BootTime,
     /// Its end; of the last run.
     pub end: Option<BootTime>,
-    /// `None` while it runs.
+    /// `None` while it runs; with an end, when nobody could see it.
     pub result: Option<HookResult>,
     /// The hook process's end: an exit code or a signal.
     pub status: Option<WaitStatus>,
@@ -164,7 +164,8 @@ pub struct Connections {
     pub late: Option<u64>,
     /// From start to the last new inbound connection; `None` if none came.
     pub traffic_tail: Option<Duration>,
-    /// The container is older than the agent: what it had open before is missing above.
+    /// Something is missing above: what was open before the agent, if the container is older; or what was opened and
+    /// closed in a hook that nobody can see.
     pub partial: bool,
 }
 
@@ -266,9 +267,9 @@ words! {
 words! {
     /// How a hook ended.
     HookResult {
-        /// Exit code 0.
+        /// Exit code 0, or a status below 400.
         Success = "success",
-        /// Another exit code, or killed by a signal while its container lived.
+        /// Another exit code, or killed by a signal while its container lived; another status, or no connection.
         Failed = "failed",
         /// Still running when the stop signal came.
         Timeout = "timeout",

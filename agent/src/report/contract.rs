@@ -105,7 +105,8 @@ pub struct Hook {
     pub end: Option<Time>,
     /// How long it took.
     pub duration_seconds: Option<f64>,
-    /// How it ended: see [`crate::model::HookResult`]. `None` while it runs.
+    /// How it ended: see [`crate::model::HookResult`]. `None` while it runs; with an
+    /// end, when nobody could see it.
     pub result: Option<Word>,
     /// The exit code as a runtime reports it: 128 and the signal when a signal killed it.
     pub exit_code: Option<u8>,
