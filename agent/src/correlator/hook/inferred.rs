@@ -38,7 +38,7 @@ fn slept(scene: &Scene<'_>, sleep: Duration, at: BootTime) -> Option<Told> {
     let limit = sleep.min(grace);
     let start = earlier(at, limit);
     let result = if sleep > grace { HookResult::Timeout } else { HookResult::Success };
-    if scene.evidence.started_at.is_some_and(|started| started > start) {
+    if scene.evidence.started_at.is_some_and(|started| at.since(started) < limit) {
         return None;
     }
     let begun = scene.acted_at();

@@ -191,9 +191,8 @@ fn is_probe_too(scene: &Scene<'_>) -> bool {
 /// because grace is over, it is the one that has been running for as long. Before it, the first since the request.
 fn the_one(scene: &Scene<'_>, stop: Option<&Stop>, all: &[Run]) -> Option<usize> {
     let Some(at) = stop.map(|stop| stop.first().at) else {
-        // By the API server's own clock, as good as it goes: a probe may have run within the skew before.
-        let after = all.iter().position(|run| scene.is_after_request(run.start));
-        return after.or_else(|| all.iter().rposition(|run| scene.is_since_request(run.start)));
+        // By the API server's own clock: within what clocks may differ by, a probe may have run before.
+        return all.iter().position(|run| scene.is_after_request(run.start));
     };
     let before = |run: &Run| run.start <= at;
     let active = |run: &Run| before(run) && run.ended_at().is_none_or(|end| end > at) && at <= follow_limit(scene, run);

@@ -5,7 +5,11 @@
 
 mod outcome;
 mod hook;
+mod http;
+mod sleep;
 mod stop;
+mod reason;
+mod silence;
 mod pod;
 mod order;
 mod findings;
@@ -88,6 +92,21 @@ impl Case {
 
     fn run(&self, script: &str) -> Told {
         let mut sim = Sim::new(self);
+        for line in script.trim().lines() {
+            sim.line(line.trim());
+        }
+        sim.wait(sim.now + Duration::from_secs(1000));
+        sim.told
+    }
+
+    /// Runs the script of a container that is older than the agent, which comes at `at` and then learns that its pod's
+    /// deletion was asked for at `requested`, both in milliseconds.
+    fn run_from(&self, at: u64, requested: u64, script: &str) -> Told {
+        let case = Case { older: true, known: false, ..self.clone() };
+        let mut sim = Sim::new(&case);
+        sim.wait(BootTime(at * 1_000_000));
+        sim.requested = Some(WallTime(requested as i64 * 1_000_000 + OFFSET));
+        sim.know_all();
         for line in script.trim().lines() {
             sim.line(line.trim());
         }
