@@ -101,3 +101,29 @@ impl fmt::Display for Escaped<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Handler, HookResult};
+    use crate::report::fixture::{at, full};
+    use crate::report::termination;
+
+    #[test]
+    fn a_hook_says_how_it_is_known_and_what_came_of_it() {
+        let text = |handler, result, status, inferred| {
+            let mut timeline = full();
+            let hook = timeline.containers[0].hook.as_mut().unwrap();
+            (hook.handler, hook.result, hook.http_status, hook.inferred) = (handler, result, status, inferred);
+            (hook.status, hook.processes, hook.cpu) = (None, None, None);
+            Text(&termination(&timeline, at(500.0))).to_string()
+        };
+        let http = text(Handler::Http, Some(HookResult::Failed), Some(500), false);
+        assert!(http.contains("preStop hook (http) starts\n"), "{http}");
+        assert!(http.contains("preStop hook ends: failed, HTTP status 500\n"), "{http}");
+        let sleep = text(Handler::Sleep, Some(HookResult::Success), None, true);
+        assert!(sleep.contains("preStop hook (sleep, inferred) starts\n"), "{sleep}");
+        let unseen = text(Handler::Http, None, None, true);
+        assert!(unseen.contains("preStop hook ends: nobody saw how\n"), "{unseen}");
+    }
+}

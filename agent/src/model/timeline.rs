@@ -30,13 +30,14 @@ pub struct Timeline {
     pub complete: bool,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<WallTime>,
-    /// First kernel evidence of the kubelet acting; without any, the first exit.
+    /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,
+    /// or the request for deletion when nothing has followed it for long.
     pub start: BootTime,
     /// The last container's cgroup is empty.
     pub end: Option<BootTime>,
     /// The effective grace period.
     pub grace_period: Option<Duration>,
-    /// Whether the kubelet acted at all: without it no grace was used.
+    /// Whether the kubelet acted at all, as far as was seen or can be concluded: without it no grace was used.
     pub grace_started: bool,
     /// Where it stands.
     pub phase: Phase,

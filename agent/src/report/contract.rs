@@ -34,7 +34,8 @@ pub struct Termination {
     pub complete: bool,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<Time>,
-    /// First kernel evidence of the kubelet acting; without any, the first exit.
+    /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,
+    /// or the request for deletion when nothing has followed it for long.
     pub start: Time,
     /// The last container's cgroup was empty; `None` while it goes on.
     pub end: Option<Time>,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Hook, handler, unknown};
+use crate::correlator::exchanges::is_path;
 use crate::correlator::stop::Stop;
 use crate::correlator::verdict::{Scene, earlier};
 use crate::model::{BootTime, HookResult, HookTimeline, LifecycleHandler, Role};
@@ -90,9 +91,19 @@ fn waits(scene: &Scene<'_>, limit: Duration, killed_at: Option<BootTime>) -> Opt
     }
 }
 
-/// Whether a request would have been seen that led to something at `at`.
+/// Whether a request would have been seen that led to something at `at`, and been known for one.
 fn watched(scene: &Scene<'_>, at: BootTime) -> bool {
     let since = scene.requested_at().unwrap_or(earlier(at, scene.grace_or_default()));
     let there = !scene.identity.older_than_agent || scene.known_at <= since;
-    scene.sees_hook() && there && !scene.lost_since(since)
+    let post_start = match scene.identity.spec().and_then(|spec| spec.post_start.as_ref()) {
+        Some(LifecycleHandler::Http { path, .. }) => Some(path),
+        _ => None,
+    };
+    let exchanges = scene.evidence.exchanges.all();
+    // One that is neither hook's may be this one's, in a form that was not expected.
+    let other = exchanges.iter().any(|exchange| {
+        let known = post_start.is_some_and(|path| is_path(exchange.request, path));
+        exchange.at >= since && exchange.at <= at && !known
+    });
+    scene.sees_hook() && there && !other && !scene.lost_since(since)
 }

@@ -190,10 +190,13 @@ fn is_probe_too(scene: &Scene<'_>) -> bool {
 /// The stop signal goes out as soon as the hook has ended: so it is the last that ended before it. When it goes out
 /// because grace is over, it is the one that has been running for as long. Before it, the first since the request.
 fn the_one(scene: &Scene<'_>, stop: Option<&Stop>, all: &[Run]) -> Option<usize> {
-    let Some(at) = stop.map(|stop| stop.first().at) else {
-        // By the API server's own clock: within what clocks may differ by, a probe may have run before.
-        return all.iter().position(|run| scene.is_after_request(run.start));
-    };
+    // By the API server's own clock: within what clocks may differ by, a probe may have run before.
+    let since = || all.iter().position(|run| scene.is_after_request(run.start));
+    let Some(at) = stop.map(|stop| stop.first().at) else { return since() };
+    // A native sidecar is stopped long after its hook.
+    if let Some(first) = since().filter(|_| scene.identity.role == Role::Sidecar) {
+        return Some(first);
+    }
     let before = |run: &Run| run.start <= at;
     let active = |run: &Run| before(run) && run.ended_at().is_none_or(|end| end > at) && at <= follow_limit(scene, run);
     let long = |run: &Run| at.since(run.start) + scene.config.hook_follow >= scene.grace_or_default();

@@ -382,6 +382,28 @@ fn a_probe_with_the_hooks_command_and_a_restarted_kubelet() {
     );
 }
 
+#[test]
+fn a_probe_with_the_hooks_command_in_a_sidecar() {
+    let case = Case { containers: vec![("app", Role::App), ("proxy", Role::Sidecar)], ..probed() };
+    let told = case.run(
+        "0 app start
+         0 proxy start
+         900 app deleted
+         1000 app hook 100
+         1000 proxy hook 100
+         4000 app exit 100 0
+         4000 proxy exit 100 0
+         4010 app term
+         11000 proxy hook 101
+         11900 proxy exit 101 1
+         11990 app end 0
+         12000 proxy term
+         12500 proxy end 0",
+    );
+    let hooks: Vec<_> = told.finished[0].containers.iter().map(|it| it.hook.unwrap()).collect();
+    assert!(hooks.iter().all(|hook| (hook.start, hook.end) == (ms("1000"), Some(ms("4000")))), "{hooks:?}");
+}
+
 /// What the runtime could not execute was the probe, as long as no stop signal follows.
 #[test]
 fn a_probe_whose_program_is_missing() {

@@ -159,13 +159,24 @@ fn the_post_start_hook_with_the_same_path() {
 
 #[test]
 fn another_path_is_no_hook() {
+    let script = |path: &str| {
+        format!(
+            "0 app start
+             900 app deleted
+             1000 app ask {path}
+             1001 app answer 200
+             1012 app term
+             2000 app end 0"
+        )
+    };
+    // What it was for nobody knows: so nobody knows either that the hook did not get through.
     with_post_start("/other").check(
-        "0 app start
-         900 app deleted
-         1000 app ask /prestop
-         1001 app answer 200
-         1012 app term
-         2000 app end 0",
+        &script("/prestop"),
+        "graceful 1012..2001 deletion
+         app: graceful SIGTERM@1012 handled exit@2000=0",
+    );
+    with_post_start("/other").check(
+        &script("/other"),
         "graceful 1012..2001 deletion PRESTOP_FAILED
          app: graceful hook ~1012..1012 failed SIGTERM@1012 handled exit@2000=0",
     );
