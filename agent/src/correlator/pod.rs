@@ -242,7 +242,7 @@ impl PodState {
         let told = silence::tell(requested, self.grace, lives(), world)?;
         wake.by(Some(told.due));
         let silence = told.silence?;
-        for (_, verdict) in verdicts.iter_mut().filter(|(_, verdict)| verdict.seen.is_none()) {
+        for (_, verdict) in verdicts.iter_mut().filter(|(_, verdict)| verdict.alive) {
             verdict.start = verdict.start.or(Some(requested));
         }
         Some(silence)

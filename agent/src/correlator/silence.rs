@@ -27,6 +27,8 @@ pub(super) fn tell<'a>(
     let watched = |(container, _): (&Container, &Verdict)| {
         container.known_at <= requested && container.evidence.losses.iter().all(|(at, _)| *at < requested)
     };
+    let concerns = |(_, verdict): &(&Container, &Verdict)| verdict.alive || verdict.seen.is_some();
+    let lives = lives.filter(concerns);
     if !(sight.signals && sight.exits) || lives.clone().next().is_none() || !lives.clone().all(watched) {
         return None;
     }

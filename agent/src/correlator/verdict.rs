@@ -39,6 +39,8 @@ pub(super) struct Verdict {
     pub(super) kubelet: Option<BootTime>,
     /// When the kernel first saw something of that, or of its end.
     pub(super) seen: Option<BootTime>,
+    /// It ran a program, and nothing of its end was seen.
+    pub(super) alive: bool,
     /// A probe that makes the kubelet stop the container failed shortly before.
     pub(super) probe_failed: bool,
     /// Nothing was lost since shortly before the start.
@@ -183,6 +185,7 @@ impl<'a> Scene<'a> {
             start,
             kubelet,
             seen: seen.into_iter().flatten().min(),
+            alive: lived && ended.is_none() && gone.is_none(),
             probe_failed: kubelet.is_some_and(|at| hook::probe_failed(self, at)),
             complete,
             final_at: final_at.filter(|_| start.is_some()),

@@ -80,6 +80,19 @@ fn nothing_is_said_by_one_who_could_not_see() {
     assert_eq!(Case::default().run_from(5000, 1000, "").changed, []);
 }
 
+/// One that was made and never started is taken away without a signal.
+#[test]
+fn a_container_that_never_ran_is_not_terminating() {
+    let told = Case::default().run("0 app populated\n1000 app deleted\n90000 app removed");
+    assert!(told.changed.is_empty() && told.finished.is_empty());
+    assert_eq!(told.forgotten, [10]);
+    // Its neighbour is, and alone.
+    let case = Case::with(&[("app", Role::App), ("other", Role::App)]);
+    let told = case.run("0 app start\n0 other populated\n1000 app deleted\n90000 other removed\n95000 app end 0");
+    assert_eq!(told.finished.len(), 1);
+    assert_eq!((told.finished[0].containers.len(), told.forgotten), (1, vec![11, 10]));
+}
+
 /// Pods with one container each, and the stop signal of each.
 fn many(stops: &[u64]) -> Vec<Timeline> {
     let mut correlator = Correlator::new(Config::default());
