@@ -117,8 +117,7 @@ impl Evidence {
                 let what = What::Response { flow: *flow, status: *status };
                 self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
             }
-            Kind::Lost => self.gap(at, event.counters.lost),
-            Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } => {}
+            Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } | Kind::Lost => {}
         }
     }
 
@@ -172,18 +171,6 @@ impl Evidence {
                 self.evicted += 1;
             }
         }
-    }
-
-    /// Somebody says that records were lost at a moment. Without a count of them nobody watched: the agent was away, and
-    /// the count may begin anew.
-    fn gap(&mut self, at: BootTime, lost: u64) {
-        if lost > 0 || self.losses.iter().any(|(seen, _)| *seen == at) {
-            return;
-        }
-        if self.losses.len() >= Self::MAX_LOSSES {
-            self.losses.pop();
-        }
-        self.losses.push((at, 0));
     }
 
     fn snapshot(&mut self, at: BootTime, counters: Counters) {

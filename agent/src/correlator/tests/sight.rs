@@ -35,18 +35,3 @@ fn without_signals_or_ends_nothing_is_graceful_or_completed() {
         assert!(!timeline.complete, "{hook}");
     }
 }
-
-/// Nobody watched for a while: a record of lost ones that counts none.
-#[test]
-fn a_gap_makes_what_it_touches_incomplete() {
-    let gap = |at: u32| {
-        let mut script = vec![(0, "start"), (40_000, "term"), (41_000, "end 0")];
-        script.push((at, "lost"));
-        script.sort_unstable();
-        let script: Vec<String> = script.iter().map(|(at, what)| format!("{at} app {what}")).collect();
-        let case = Case { hook: None, ..Case::default() };
-        case.run(&script.join("\n")).finished[0].complete
-    };
-    assert!(gap(20_000), "long before");
-    assert!(!gap(40_500), "in the middle");
-}
