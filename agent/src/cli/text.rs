@@ -44,9 +44,13 @@ fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::R
     let name = of.name.as_deref().unwrap_or_else(|| of.id.get(..12).unwrap_or(&of.id));
     let mut lines: Vec<(Time, String)> = Vec::new();
     if let Some(hook) = &of.hook {
-        lines.push((hook.start, format!("preStop hook ({}) starts", hook.handler)));
-        if let (Some(end), Some(result)) = (hook.end, &hook.result) {
-            let mut text = format!("preStop hook ends: {result}");
+        let inferred = if hook.inferred { ", inferred" } else { "" };
+        lines.push((hook.start, format!("preStop hook ({}{inferred}) starts", hook.handler)));
+        if let Some(end) = hook.end {
+            let mut text = format!("preStop hook ends: {}", hook.result.as_deref().unwrap_or("nobody saw how"));
+            if let Some(status) = hook.http_status {
+                text += &format!(", HTTP status {status}");
+            }
             if let Some(code) = hook.exit_code {
                 text += &format!(", exit code {code}");
             }
@@ -95,5 +99,31 @@ impl fmt::Display for Escaped<'_> {
             if char.is_control() { write!(f, "{}", char.escape_default())? } else { fmt::Write::write_char(f, char)? }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Handler, HookResult};
+    use crate::report::fixture::{at, full};
+    use crate::report::termination;
+
+    #[test]
+    fn a_hook_says_how_it_is_known_and_what_came_of_it() {
+        let text = |handler, result, status, inferred| {
+            let mut timeline = full();
+            let hook = timeline.containers[0].hook.as_mut().unwrap();
+            (hook.handler, hook.result, hook.http_status, hook.inferred) = (handler, result, status, inferred);
+            (hook.status, hook.processes, hook.cpu) = (None, None, None);
+            Text(&termination(&timeline, at(500.0))).to_string()
+        };
+        let http = text(Handler::Http, Some(HookResult::Failed), Some(500), false);
+        assert!(http.contains("preStop hook (http) starts\n"), "{http}");
+        assert!(http.contains("preStop hook ends: failed, HTTP status 500\n"), "{http}");
+        let sleep = text(Handler::Sleep, Some(HookResult::Success), None, true);
+        assert!(sleep.contains("preStop hook (sleep, inferred) starts\n"), "{sleep}");
+        let unseen = text(Handler::Http, None, None, true);
+        assert!(unseen.contains("preStop hook ends: nobody saw how\n"), "{unseen}");
     }
 }

@@ -18,6 +18,9 @@ pub struct Config {
     /// An exec of the hook's command is the hook, without a known deletion, when the stop signal comes while it runs or
     /// within this after its end. The kubelet stops at once; this covers a slow runtime.
     pub hook_follow: Duration,
+    /// A run of a command or request that the postStart handler has too is the postStart when the container was started
+    /// this shortly before: the kubelet runs it at once, on a busy node within seconds.
+    pub post_start_within: Duration,
     /// Without a known deletion, a container that the kubelet stopped waits this long for others of its pod to follow:
     /// native sidecars are stopped only once the runtime has told of the main containers' ends.
     pub join: Duration,
@@ -26,8 +29,24 @@ pub struct Config {
     /// What a stop may take over the grace period: 2 s that the kubelet grants after a hook, and a runtime that restarts.
     /// A signal after which nothing has ended for grace and margin was no stop.
     pub margin: Duration,
+    /// A stop signal that comes this much before grace is over came because it is over: timers are late, hooks begin a
+    /// little after the request.
+    pub grace_slack: Duration,
     /// How far the API server's clock may be from the node's, and a second for deletion times being whole seconds.
     pub clock_skew: Duration,
+    /// How long after the kubelet's first act on a container somebody is asked for the reason. The watch of pods that
+    /// tells of a deletion may be a little later than the act itself, and then there is nothing to ask.
+    pub ask_after: Duration,
+    /// How long after the end of a termination an answer is waited for. The kubelet's events come within a second.
+    pub answer_wait: Duration,
+    /// How long after the request for a pod's deletion, and after what its hooks may take unseen, its kubelet should have
+    /// done something. A busy kubelet with a hundred pods to stop takes seconds.
+    pub silence: Duration,
+    /// So many pods of a node that begin to terminate within `mass_window` are a mass: more than a rollout replaces on
+    /// one node at once.
+    pub mass_pods: usize,
+    /// See `mass_pods`.
+    pub mass_window: Duration,
     /// How long after the init's exit the record of an empty cgroup is waited for before it counts as lost. Processes in
     /// uninterruptible sleep may hold a cgroup for long, but seldom for a minute.
     pub empty_wait: Duration,
@@ -46,6 +65,10 @@ pub struct Config {
     pub max_entered: usize,
     /// Signals, kills, deliveries and OOM victims remembered per container, each.
     pub max_signals: usize,
+    /// Records of httpGet hooks remembered per container: a postStart, a preStop, and what a kubelet that restarts repeats.
+    pub max_exchanges: usize,
+    /// Pods whose last begin is remembered, to tell that many end at once.
+    pub max_wave: usize,
     /// Pods remembered as deleted and reported, so that a container that turns up late is not reported again.
     pub max_reported: usize,
 
@@ -66,10 +89,17 @@ impl Default for Config {
             settle: Duration::from_millis(250),
             skew: Duration::from_millis(1),
             hook_follow: Duration::from_secs(2),
+            post_start_within: Duration::from_secs(10),
             join: Duration::from_secs(2),
             default_grace: Duration::from_secs(30),
             margin: Duration::from_secs(30),
+            grace_slack: Duration::from_secs(1),
             clock_skew: Duration::from_secs(5),
+            ask_after: Duration::from_millis(500),
+            answer_wait: Duration::from_secs(2),
+            silence: Duration::from_secs(15),
+            mass_pods: 10,
+            mass_window: Duration::from_secs(60),
             empty_wait: Duration::from_secs(60),
             forget_after: Duration::from_secs(60),
             identity_wait: Duration::from_secs(10),
@@ -78,6 +108,8 @@ impl Default for Config {
             max_unknown: 1024,
             max_entered: 48,
             max_signals: 16,
+            max_exchanges: 16,
+            max_wave: 1024,
             max_reported: 1024,
             nearly_exhausted: 0.8,
             costly_cpu: 0.2,

@@ -25,9 +25,14 @@ pub(super) fn measure(
     let exit = scene.evidence.exit.as_ref();
     // Before the exit the latest snapshot says how it stands; totals only grow, so a lost exit loses little.
     let last = exit.map_or(&scene.evidence.latest.1, |ended| &ended.counters);
-    let snapshots = [hook.map(|hook| &hook.counters), stop.map(|it| &it.counters), kill.map(|it| &it.counters)];
-    let act = acts.iter().position(|at| *at == Some(start)).and_then(|index| snapshots[index]);
-    let first = act.or(exit.map(|ended| &ended.counters));
+    let snapshots =
+        [hook.and_then(|hook| hook.counters.as_ref()), stop.map(|it| &it.counters), kill.map(|it| &it.counters)];
+    // No record comes when a hook begins that nobody can see: then the first one after it has to do, and what was opened
+    // and closed before that is missing.
+    let acts = acts.iter().copied().zip(snapshots).filter_map(|(at, counters)| Some((at?, counters?)));
+    let act = acts.min_by_key(|(at, _)| *at);
+    measured.partial |= act.is_some_and(|(at, _)| at > start);
+    let first = act.map(|(_, counters)| counters).or(exit.map(|ended| &ended.counters));
 
     measured.at_start = first.map(open);
     measured.opened = first.map(|first| Directions {

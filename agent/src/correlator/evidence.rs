@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::entered::Entered;
+use super::exchanges::{Exchanges, What};
 use crate::model::{
     BootTime, CgroupId, Comm, Counters, Event, Kind, LifecycleHandler, Pid, Signal, SignalDelivered, SignalSent,
     WaitStatus,
@@ -12,8 +13,10 @@ use crate::model::{
 pub(super) struct Evidence {
     /// Processes that came in from outside: hooks, probes, `kubectl exec`.
     pub(super) entered: Entered,
-    /// A program was executed as init: not only set up by the runtime.
-    pub(super) init_started: bool,
+    /// Requests of httpGet hooks.
+    pub(super) exchanges: Exchanges,
+    /// When a program was first executed as init: not only set up by the runtime.
+    pub(super) started_at: Option<BootTime>,
     /// Processes of its own were seen.
     pub(super) populated_at: Option<BootTime>,
     /// Signals that processes sent to the init, without SIGKILL.
@@ -71,11 +74,17 @@ impl Evidence {
     pub(super) fn record(&mut self, event: &Event, hook: Option<&LifecycleHandler>, config: &Config) {
         let at = event.at;
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
-        if !matches!(event.kind, Kind::CgroupCreated { .. } | Kind::CgroupRemoved) {
-            self.snapshot(at, event.counters);
+        match event.kind {
+            Kind::CgroupCreated { .. } | Kind::CgroupRemoved => {}
+            // These are the kubelet's records: what is counted there need not be the container's.
+            Kind::HookRequest(_) | Kind::HookResponse { .. } => {}
+            _ => self.snapshot(at, event.counters),
         }
         match &event.kind {
-            Kind::Exec(exec) if exec.init => self.init_started |= !is_runtime(&exec.comm, &exec.filename),
+            Kind::Exec(exec) if exec.init && is_runtime(&exec.comm, &exec.filename) => {}
+            Kind::Exec(exec) if exec.init => {
+                self.started_at = Some(self.started_at.map_or(at, |known| known.min(at)));
+            }
             Kind::Exec(exec) if exec.entered => {
                 self.entered.exec(at, exec, event.counters);
                 self.evicted += self.entered.shrink(config.max_entered, hook);
@@ -100,8 +109,15 @@ impl Evidence {
             Kind::CgroupPopulated => self.populated_at = self.populated_at.max(Some(at)),
             Kind::CgroupEmpty => self.empty_at = self.empty_at.max(Some(at)),
             Kind::CgroupRemoved => self.removed_at = Some(self.removed_at.map_or(at, |known| known.min(at))),
+            Kind::HookRequest(request) => {
+                let what = What::Request(request.clone());
+                self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
+            }
+            Kind::HookResponse { flow, status } => {
+                let what = What::Response { flow: *flow, status: *status };
+                self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
+            }
             Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } | Kind::Lost => {}
-            Kind::HookRequest(_) | Kind::HookResponse { .. } => {}
         }
     }
 
@@ -109,12 +125,12 @@ impl Evidence {
     /// only stages of the runtime in it, which die of SIGKILL or because they can't execute its program.
     pub(super) fn lived(&self) -> bool {
         let signalled = !self.signals.is_empty() || !self.kills.is_empty();
-        !self.failed_to_start() && (self.init_started || signalled || self.entered.ran_a_program())
+        !self.failed_to_start() && (self.started_at.is_some() || signalled || self.entered.ran_a_program())
     }
 
     /// Whether the init ended before it became the container's program: the runtime could not start it.
     pub(super) fn failed_to_start(&self) -> bool {
-        !self.init_started && self.exit.is_some_and(|ended| is_runtime(&ended.comm, ""))
+        self.started_at.is_none() && self.exit.is_some_and(|ended| is_runtime(&ended.comm, ""))
     }
 
     /// When the cgroup became empty for good: of processes, or removed.

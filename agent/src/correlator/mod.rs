@@ -16,9 +16,13 @@ mod stop;
 mod hook;
 mod outcome;
 mod connections;
+mod reason;
+mod silence;
+mod wave;
 mod findings;
 mod evidence;
 mod entered;
+mod exchanges;
 mod config;
 #[cfg(test)]
 mod tests;
@@ -34,6 +38,7 @@ use crate::model::{
 };
 use evidence::Evidence;
 use pod::{Container, PodState, World};
+use wave::Wave;
 
 /// What the correlator has to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +85,7 @@ pub struct Correlator {
     /// Deleted pods whose termination was reported, and the order in which that was.
     reported: BTreeSet<PodUid>,
     reported_order: VecDeque<PodUid>,
+    wave: Wave,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -99,6 +105,7 @@ impl Correlator {
             deadlines: BTreeSet::new(),
             reported: BTreeSet::new(),
             reported_order: VecDeque::new(),
+            wave: Wave::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
         }
@@ -180,7 +187,7 @@ impl Correlator {
     }
 
     fn world(&self) -> World<'_> {
-        World { config: &self.config, now: self.now, clock: &self.clock }
+        World { config: &self.config, now: self.now, clock: &self.clock, wave: &self.wave }
     }
 
     fn container(&self, uid: &PodUid, number: u64) -> Option<&Container> {
@@ -272,6 +279,9 @@ impl Correlator {
         let changes = pod.evaluate(self.world(), self.reported.contains(uid));
         for output in changes.outputs {
             self.push(output);
+        }
+        if let Some(begun) = changes.begun {
+            self.wave.record(uid, begun, self.config.max_wave);
         }
         for (number, cgroup) in changes.dropped {
             self.numbers.remove(&number);

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::Evidence;
+use super::findings::{self, About, Silence};
+use super::reason;
+use super::silence;
 use super::verdict::{Scene, Verdict};
-use super::{Config, Output, findings};
+use super::wave::Wave;
+use super::{Config, Output};
 use crate::model::{
-    BootTime, CgroupId, Connections, ContainerIdentity, Outcome, Phase, Pod, PodUid, Reason, Role, TerminationId,
-    Timeline, WaitStatus, WallClock, WallTime,
+    BootTime, CgroupId, Connections, ContainerIdentity, Phase, Pod, PodUid, Role, TerminationId, Timeline, WaitStatus,
+    WallClock, WallTime,
 };
 
 /// One pod and its containers.
@@ -43,7 +47,7 @@ pub(super) struct Container {
     pub(super) number: u64,
     /// Its cgroup id has been given to another.
     pub(super) replaced: bool,
-    known_at: BootTime,
+    pub(super) known_at: BootTime,
     reported_at: Option<BootTime>,
 }
 
@@ -53,6 +57,8 @@ struct Open {
     id: TerminationId,
     /// As last shown, without what changes all the time.
     shown: Option<Timeline>,
+    /// Somebody was asked for the reason.
+    asked: bool,
 }
 
 /// What all pods share.
@@ -61,6 +67,7 @@ pub(super) struct World<'a> {
     pub(super) config: &'a Config,
     pub(super) now: BootTime,
     pub(super) clock: &'a WallClock,
+    pub(super) wave: &'a Wave,
 }
 
 /// What an evaluation changed.
@@ -69,6 +76,8 @@ pub(super) struct Changes {
     pub(super) outputs: Vec<Output>,
     /// Lives that are remembered no more, by their number and whether they still held their cgroup id.
     pub(super) dropped: Vec<(u64, CgroupId)>,
+    /// When the kubelet began with the termination that goes on or is done; `Some(None)` if there is none after all.
+    pub(super) begun: Option<Option<BootTime>>,
     /// The termination of a deleted pod is done.
     pub(super) deleted: bool,
     /// A container that was left out of the finished termination has begun to end: evaluate again.
@@ -155,7 +164,8 @@ impl PodState {
         // A static pod comes back with the same uid, and then it is not being deleted.
         let reported = reported && (self.requested.is_some() || self.info.is_none());
         let mut wake = Wake { now: world.now, at: None };
-        let verdicts = self.judge(world);
+        let mut verdicts = self.judge(world);
+        let silence = self.silence(&mut verdicts, world, &mut wake);
         let is_final = |verdict: &Verdict| verdict.final_at.is_some_and(|at| at <= world.now);
         for (_, verdict) in &verdicts {
             wake.by(verdict.wake);
@@ -173,7 +183,10 @@ impl PodState {
         members.sort_by_key(|(index, verdict)| (verdict.start, *index));
 
         if members.is_empty() {
-            changes.outputs.extend(self.open.take().map(|open| Output::Withdrawn(open.id)));
+            if let Some(open) = self.open.take() {
+                changes.begun = Some(None);
+                changes.outputs.push(Output::Withdrawn(open.id));
+            }
         } else {
             let first = members.iter().filter_map(|(_, verdict)| verdict.start).min().unwrap_or_default();
             let belongs = |index: usize| self.requested.is_some() || !self.containers[index].is_after(first);
@@ -183,13 +196,15 @@ impl PodState {
             let waits = |index: usize| belongs(index) && !self.containers[index].is_gone();
             let others = verdicts.iter().filter(|(index, it)| it.start.is_none() && waits(*index));
             let others: Vec<&Verdict> = others.map(|(_, verdict)| verdict).collect();
-            let done = self.is_done(&members, &others, world, &mut wake);
+            let ask_at = self.ask_at(&members, world);
+            let done = self.is_done(&members, &others, ask_at.is_some(), world, &mut wake);
             changes.again = done && members.len() < begun;
             let members: Vec<(usize, Verdict)> = members.into_iter().cloned().collect();
-            self.show(&members, done, world, &mut changes);
+            self.show(&members, done, silence, world, &mut changes);
+            self.ask(ask_at, world, &mut wake, &mut changes);
         }
         self.clean(&verdicts, world, &mut wake, &mut changes);
-        self.deadline = wake.at;
+        self.deadline = wake.at.filter(|_| !self.is_unused());
         changes
     }
 
@@ -219,7 +234,49 @@ impl PodState {
         verdict.timeline.role == Role::Init && success && alone
     }
 
-    fn is_done(&self, members: &[&(usize, Verdict)], others: &[&Verdict], world: World<'_>, wake: &mut Wake) -> bool {
+    /// Whether nothing of what the request for deletion should have led to was seen for long. Then the termination begins
+    /// with the request itself.
+    fn silence(&self, verdicts: &mut [(usize, Verdict)], world: World<'_>, wake: &mut Wake) -> Option<Silence> {
+        let requested = world.clock.boot(self.requested?);
+        let lives = || verdicts.iter().map(|(index, verdict)| (&self.containers[*index], verdict));
+        let told = silence::tell(requested, self.grace, lives(), world)?;
+        wake.by(Some(told.due));
+        let silence = told.silence?;
+        for (_, verdict) in verdicts.iter_mut().filter(|(_, verdict)| verdict.alive) {
+            verdict.start = verdict.start.or(Some(requested));
+        }
+        Some(silence)
+    }
+
+    /// When to ask somebody why the kubelet ends containers, if that is an open question.
+    fn ask_at(&self, members: &[&(usize, Verdict)], world: World<'_>) -> Option<BootTime> {
+        let deleted = self.requested.is_some();
+        let is_open = |(index, verdict): &&&(usize, Verdict)| {
+            reason::is_open(self.info.as_deref(), deleted, verdict, &self.containers[*index].identity)
+        };
+        let acted = members.iter().filter(is_open).filter_map(|(_, verdict)| verdict.kubelet).min()?;
+        Some(acted + world.config.ask_after)
+    }
+
+    /// Asks once per termination.
+    fn ask(&mut self, at: Option<BootTime>, world: World<'_>, wake: &mut Wake, changes: &mut Changes) {
+        let (Some(at), Some(open)) = (at, &mut self.open) else { return };
+        wake.by(Some(at));
+        if at <= world.now && !open.asked {
+            open.asked = true;
+            changes.outputs.push(Output::Unexplained(self.uid.clone()));
+        }
+    }
+
+    /// `asking`: the reason is an open question, and an answer may come.
+    fn is_done(
+        &self,
+        members: &[&(usize, Verdict)],
+        others: &[&Verdict],
+        asking: bool,
+        world: World<'_>,
+        wake: &mut Wake,
+    ) -> bool {
         let finals: Option<Vec<BootTime>> = members.iter().map(|(_, verdict)| verdict.final_at).collect();
         let Some(last) = finals.and_then(|finals| finals.into_iter().max()) else { return false };
         if last > world.now {
@@ -237,18 +294,27 @@ impl PodState {
         } else {
             Duration::ZERO
         };
+        let wait = if asking { wait.max(world.config.answer_wait) } else { wait };
         wake.by(Some(last + wait));
         last + wait <= world.now
     }
 
     /// Shows the termination: as finished, or if something changed that a person would see.
-    fn show(&mut self, members: &[(usize, Verdict)], done: bool, world: World<'_>, changes: &mut Changes) {
+    fn show(
+        &mut self,
+        members: &[(usize, Verdict)],
+        done: bool,
+        silence: Option<Silence>,
+        world: World<'_>,
+        changes: &mut Changes,
+    ) {
         let id = match &self.open {
             Some(open) => open.id.clone(),
             None => self.new_id(members),
         };
-        let shown = self.open.take().and_then(|open| open.shown);
-        let timeline = self.timeline(id.clone(), members, done, world);
+        let (shown, asked) = self.open.take().map_or((None, false), |open| (open.shown, open.asked));
+        let timeline = self.timeline(id.clone(), members, done, silence, world);
+        changes.begun = timeline.grace_started.then_some(Some(timeline.start));
         if done {
             for (index, _) in members {
                 self.containers[*index].reported_at = Some(world.now);
@@ -261,7 +327,7 @@ impl PodState {
         if shown.as_ref() != Some(&visible) {
             changes.outputs.push(Output::Changed(timeline));
         }
-        self.open = Some(Open { id, shown: Some(visible) });
+        self.open = Some(Open { id, shown: Some(visible), asked });
     }
 
     /// The id holds the start as it is known now, and stays when an earlier one is learnt.
@@ -274,7 +340,14 @@ impl PodState {
         TerminationId::new(format!("{}-{ms}", self.uid))
     }
 
-    fn timeline(&self, id: TerminationId, members: &[(usize, Verdict)], done: bool, world: World<'_>) -> Timeline {
+    fn timeline(
+        &self,
+        id: TerminationId,
+        members: &[(usize, Verdict)],
+        done: bool,
+        silence: Option<Silence>,
+        world: World<'_>,
+    ) -> Timeline {
         let verdicts: Vec<&Verdict> = members.iter().map(|(_, verdict)| verdict).collect();
         let outcome = verdicts.iter().filter_map(|verdict| verdict.timeline.outcome).max();
         let last = |verdict: &&Verdict| verdict.timeline.empty_at.or(verdict.timeline.exit.map(|exit| exit.at));
@@ -286,11 +359,7 @@ impl PodState {
             pod: self.info.as_ref().map(|pod| pod.name.clone()),
             node: self.info.as_ref().and_then(|pod| pod.node.clone()),
             workload: self.info.as_ref().map(|pod| pod.workload.clone()),
-            reason: match (self.requested, outcome) {
-                (Some(_), _) => Reason::Deletion,
-                (None, Some(Outcome::Oom)) => Reason::Oom,
-                (None, _) => Reason::Unknown,
-            },
+            reason: reason::reason(self.info.as_deref(), self.requested.is_some(), &verdicts, outcome),
             outcome: outcome.filter(|_| done),
             complete: verdicts.iter().all(|verdict| verdict.complete),
             requested: self.requested,
@@ -304,7 +373,9 @@ impl PodState {
             findings: Vec::new(),
             clock: world.clock.clone(),
         };
-        timeline.findings = findings::find(&timeline, &verdicts, world.config);
+        let acted = Some(start).filter(|_| timeline.grace_started);
+        let wave = acted.map_or(0, |start| world.wave.around(&self.uid, start, world.config.mass_window));
+        timeline.findings = findings::find(&timeline, &verdicts, &About { silence, wave }, world.config);
         timeline
     }
 

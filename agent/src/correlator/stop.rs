@@ -31,39 +31,47 @@ impl Stop {
 /// continue), `SIGWINCH` aside: Apache httpd stops on it.
 const NEVER_A_STOP: [Signal; 7] = [Signal(17), Signal(18), Signal(19), Signal(20), Signal(21), Signal(22), Signal(23)];
 
+/// Signals that ask most programs to read their configuration again, or to do something else and go on.
+const RELOADS: [Signal; 3] = [Signal(1), Signal(10), Signal(12)];
+
 /// Finds the stop signal among the signals that processes outside the pod sent to the init before its end.
 ///
-/// - The spec's stop signal, when there is one and it came; else `SIGTERM`, the default, when it came. Both count at
-///   once. Without a spec (an image's `STOPSIGNAL` may say anything) another signal counts only if the pod is being
-///   deleted or the container ended after it: `SIGHUP` or `SIGUSR1` by hand is a reload. Of several such kinds the
-///   last before the end counts, because that one was followed by it.
-/// - In a pod that is being deleted only signals since the request count, if there are any.
+/// - The spec's stop signal, else the image's, when there is one and it came; else `SIGTERM`, the default, when it came.
+///   Both count at once. Another signal counts only if the container ended after it: `SIGHUP` or `SIGUSR1` by hand is a
+///   reload. Of several such kinds the last before the end counts, because that one was followed by it.
+/// - In a pod that is being deleted only signals since the request count, if there are any. There another signal than
+///   those counts at once too, if nobody knows the image's, but for those that are known for reloads; and if it was sent
+///   after the request by the API server's own clock: one shortly before may have been sent by hand.
 /// - Otherwise a signal that nothing follows for the grace period and a margin was no stop. Repeats of one kind hang
 ///   together as long as no such gap lies between them, and start with the first.
 pub(super) fn find(scene: &Scene<'_>, kill: Option<&Sent>) -> Option<Stop> {
     let exit = scene.evidence.exit.as_ref().map(|ended| ended.at);
     let end = [exit, kill.map(|sent| sent.at), scene.evidence.emptied()].into_iter().flatten().min();
-    let wanted = scene.identity.spec().and_then(|spec| spec.stop_signal);
+    let wanted = scene.identity.spec().and_then(|spec| spec.stop_signal.or(spec.image_stop_signal));
     let mut candidates: Vec<&Sent> = scene.evidence.signals.iter().filter(|sent| scene.is_outside(sent)).collect();
     candidates.retain(|sent| exit.is_none_or(|exit| sent.at <= exit));
     candidates.retain(|sent| Some(sent.signal) == wanted || !NEVER_A_STOP.contains(&sent.signal));
 
     let since: Vec<&Sent> = candidates.iter().copied().filter(|sent| scene.is_since_request(sent.at)).collect();
-    if let Some(first) = since.first() {
-        let is_there = |signal: &Signal| since.iter().any(|sent| sent.signal == *signal);
-        let kind = wanted.filter(is_there).or(Some(Signal::TERM).filter(is_there)).unwrap_or(first.signal);
+    let is_there = |signal: &Signal| since.iter().any(|sent| sent.signal == *signal);
+    let other = || {
+        let stops = |sent: &&&Sent| !RELOADS.contains(&sent.signal) && scene.is_after_request(sent.at);
+        since.iter().find(|sent| wanted.is_none() && stops(sent)).map(|sent| sent.signal)
+    };
+    if let Some(kind) = wanted.filter(is_there).or(Some(Signal::TERM).filter(is_there)).or_else(other) {
         let sent = since.into_iter().filter(|sent| sent.signal == kind).copied().collect();
         return Some(Stop { sent, expires: None });
     }
 
+    let among = if since.is_empty() { &candidates } else { &since };
     let last_kind = || {
         let end = end?;
-        let last = candidates.iter().rev().find(|sent| sent.at <= end)?;
+        let last = among.iter().rev().find(|sent| sent.at <= end)?;
         Some(last.signal)
     };
     let kinds = [wanted, Some(Signal::TERM), last_kind()];
     kinds.into_iter().flatten().find_map(|kind| {
-        let of_kind = candidates.iter().copied().filter(|sent| sent.signal == kind);
+        let of_kind = among.iter().copied().filter(|sent| sent.signal == kind);
         chain(scene, of_kind.collect(), end)
     })
 }

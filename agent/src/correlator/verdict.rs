@@ -37,6 +37,12 @@ pub(super) struct Verdict {
     pub(super) start: Option<BootTime>,
     /// When the kubelet began to act on it.
     pub(super) kubelet: Option<BootTime>,
+    /// When the kernel first saw something of that, or of its end.
+    pub(super) seen: Option<BootTime>,
+    /// It ran a program, and nothing of its end was seen.
+    pub(super) alive: bool,
+    /// A probe that makes the kubelet stop the container failed shortly before.
+    pub(super) probe_failed: bool,
     /// Nothing was lost since shortly before the start.
     pub(super) complete: bool,
     /// When nothing more is expected of it: then the verdict is final.
@@ -75,9 +81,42 @@ impl<'a> Scene<'a> {
         self.evidence.losses.iter().any(|(seen, _)| *seen >= at)
     }
 
-    /// The container's handler, if it is a command.
-    pub(super) fn hook(&self) -> Option<&'a LifecycleHandler> {
-        self.identity.spec()?.pre_stop.as_ref().filter(|hook| matches!(hook, LifecycleHandler::Exec(_)))
+    /// Whether a moment is after the request for the pod's deletion, by the API server's clock and to the second.
+    pub(super) fn is_after_request(&self, at: BootTime) -> bool {
+        self.requested.is_some_and(|requested| self.clock.at(at) >= requested)
+    }
+
+    /// When the pod's deletion was asked for, at the earliest: it is known in whole seconds.
+    pub(super) fn requested_at(&self) -> Option<BootTime> {
+        self.requested.map(|requested| self.clock.boot(requested))
+    }
+
+    /// When the kubelet has begun to act on the request for deletion, where nobody saw it: by then the request has been
+    /// made for sure, and a kubelet acts within fractions of a second.
+    pub(super) fn acted_at(&self) -> Option<BootTime> {
+        Some(self.requested_at()? + Duration::from_secs(1))
+    }
+
+    /// The grace period, and Kubernetes' default where it is not known. The kubelet makes 1 s of none
+    /// (pkg/kubelet/pod_workers.go, `calculateEffectiveGracePeriod`).
+    pub(super) fn grace_or_default(&self) -> Duration {
+        self.grace.unwrap_or(self.config.default_grace).max(Duration::from_secs(1))
+    }
+
+    /// The container's preStop handler.
+    pub(super) fn spec_hook(&self) -> Option<&'a LifecycleHandler> {
+        self.identity.spec()?.pre_stop.as_ref()
+    }
+
+    /// Whether the container has a handler whose runs can be seen.
+    pub(super) fn sees_hook(&self) -> bool {
+        match self.spec_hook() {
+            Some(LifecycleHandler::Exec(_)) => true,
+            Some(LifecycleHandler::Http { https, host, .. }) => {
+                !https && host.is_none() && self.config.sight.http_hooks
+            }
+            Some(LifecycleHandler::Sleep(_) | LifecycleHandler::Tcp) | None => false,
+        }
     }
 
     /// Draws the conclusions.
@@ -89,7 +128,7 @@ impl<'a> Scene<'a> {
         let kill = evidence.kills.iter().find(|sent| lived && self.is_outside(sent));
         let kill = kill.filter(|sent| ended.is_none_or(|ended| sent.at <= ended.at + self.config.skew));
         let stop = stop::find(self, kill).filter(|_| lived);
-        let hook = hook::find(self, stop.as_ref()).filter(|_| lived);
+        let hook = hook::find(self, stop.as_ref(), kill.map(|sent| sent.at)).filter(|_| lived);
         let gone = evidence.emptied().filter(|_| lived);
 
         let first_stop = stop.as_ref().map(|stop| *stop.first());
@@ -97,6 +136,8 @@ impl<'a> Scene<'a> {
         // Without a deletion or a stop signal, a hook alone is one only when its container is gone.
         let kubelet = acts.into_iter().flatten().min();
         let start = kubelet.or(ended.map(|ended| ended.at)).or(gone);
+        let seen_hook = hook.as_ref().is_some_and(|hook| !hook.timeline.inferred);
+        let seen = [acts[0].filter(|_| seen_hook), acts[1], acts[2], ended.map(|ended| ended.at), gone];
 
         // A hook may have been lost in its whole length before the first evidence that got through.
         let blind = if self.may_have_hook() { self.grace.unwrap_or(self.config.default_grace) } else { Duration::ZERO };
@@ -113,7 +154,7 @@ impl<'a> Scene<'a> {
         let is_final = final_at.is_some_and(|at| at <= self.now);
         let sight = &self.config.sight;
         let blind = is_final && !(sight.signals && sight.exits);
-        let late = start.is_some() && self.began_unseen(hook.is_some(), stop.is_some());
+        let late = start.is_some() && self.began_unseen(seen_hook, stop.is_some());
         let complete = !(lost || blind || late || is_final && unseen_end || gone.is_some() && ended.is_none());
 
         let exit = ended.map(|ended| ExitTimeline {
@@ -125,7 +166,7 @@ impl<'a> Scene<'a> {
         let phase = phase(hook.is_some(), first_stop.is_some(), kill.is_some(), ended.is_some(), gone.is_some());
         let facts = outcome::Facts { kill, stop: first_stop.as_ref(), complete };
         let pending_until = hook::pending_until(self).filter(|_| start.is_none());
-        let wake = [final_at, stop.as_ref().and_then(|stop| stop.expires), pending_until];
+        let wake = [final_at, stop.as_ref().and_then(|stop| stop.expires), pending_until, hook::wake(self)];
         let timeline = ContainerTimeline {
             name: self.identity.spec().map(|spec| spec.name.clone()),
             id: self.identity.id.clone(),
@@ -143,6 +184,9 @@ impl<'a> Scene<'a> {
         Verdict {
             start,
             kubelet,
+            seen: seen.into_iter().flatten().min(),
+            alive: lived && ended.is_none() && gone.is_none(),
+            probe_failed: kubelet.is_some_and(|at| hook::probe_failed(self, at)),
             complete,
             final_at: final_at.filter(|_| start.is_some()),
             wake: wake.into_iter().flatten().filter(|at| *at > self.now).min(),
@@ -169,9 +213,9 @@ impl<'a> Scene<'a> {
         self.identity.older_than_agent && before && !hook && (self.may_have_hook() || !stop)
     }
 
-    /// Whether the container has an exec hook, or nobody has said that it has none.
+    /// Whether the container has a hook that can be seen, or nobody has said that it has none.
     fn may_have_hook(&self) -> bool {
-        self.identity.spec().is_none() || self.hook().is_some()
+        self.identity.spec().is_none() || self.sees_hook()
     }
 }
 
@@ -196,6 +240,6 @@ fn phase(hook: bool, stop: bool, kill: bool, exit: bool, empty: bool) -> Phase {
     steps.into_iter().find(|(seen, _)| *seen).map_or(Phase::Running, |(_, phase)| phase)
 }
 
-fn earlier(at: BootTime, by: Duration) -> BootTime {
+pub(super) fn earlier(at: BootTime, by: Duration) -> BootTime {
     BootTime(at.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
 }

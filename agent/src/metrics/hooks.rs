@@ -29,7 +29,11 @@ impl Hooks {
             results: Series::new(total, 1, Counter::default),
             duration: Series::new(total, histogram_series(SECONDS.len()), histogram_of_seconds),
         };
-        registry.register("prestop_hooks", "preStop hooks that ran, by how they ended", hooks.results.clone());
+        registry.register(
+            "prestop_hooks",
+            "preStop hooks that ran, by how they ended; unknown where nobody could see it",
+            hooks.results.clone(),
+        );
         registry.register_with_unit(
             "prestop_duration",
             "How long preStop hooks took, also those that were cut off",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Directions, FindingId, Outcome, Timeline, Workload};
+use crate::model::{Directions, FindingId, Handler, HookResult, Outcome, Timeline, Workload};
 use crate::report::fixture::{at, full, in_progress, numbered, unknown_pod};
 
 fn observed(timelines: &[Timeline]) -> Metrics {
@@ -39,6 +39,25 @@ fn one_termination() {
         (format!(r#"gracetrace_findings_total{{{POD},finding="GRACE_EXHAUSTED"}}"#), "1"),
     ] {
         assert_eq!(value(&metrics, &series).as_deref(), Some(expect), "{series}");
+    }
+}
+
+#[test]
+fn every_kind_of_hook_is_counted() {
+    let of = |handler, result| {
+        let mut timeline = full();
+        let hook = timeline.containers[0].hook.as_mut().unwrap();
+        (hook.handler, hook.result, hook.inferred) = (handler, result, handler != Handler::Exec);
+        timeline
+    };
+    let metrics = observed(&[
+        of(Handler::Http, Some(HookResult::Failed)),
+        of(Handler::Http, None),
+        of(Handler::Sleep, Some(HookResult::Success)),
+    ]);
+    for (handler, result) in [("http", "failed"), ("http", "unknown"), ("sleep", "success")] {
+        let series = format!(r#"gracetrace_prestop_hooks_total{{{APP},handler="{handler}",result="{result}"}}"#);
+        assert_eq!(value(&metrics, &series).as_deref(), Some("1"), "{series}");
     }
 }
 

@@ -56,4 +56,8 @@ findings! {
     OomDuringTermination = "OOM_DURING_TERMINATION",
     /// The grace period was 0 or 1 seconds.
     NoGrace = "NO_GRACE",
+    /// Kubernetes was asked to delete the pod, and the kernel saw nothing of it for long.
+    TerminatingWithoutSignal = "TERMINATING_WITHOUT_SIGNAL",
+    /// Many pods of the node began to terminate at about the same time.
+    MassTermination = "MASS_TERMINATION",
 }

@@ -12,17 +12,20 @@ pub struct Sight {
     pub exits: bool,
     /// Connections (`inet_sock_set_state`).
     pub connections: bool,
+    /// Requests of httpGet hooks and their answers (`cgroup_skb_egress`, `cgroup_skb_ingress` on the kubelet's cgroup):
+    /// without both, such hooks are concluded from spec and times.
+    pub http_hooks: bool,
 }
 
 impl Default for Sight {
     /// Everything.
     fn default() -> Sight {
-        Sight { signals: true, deliveries: true, exits: true, connections: true }
+        Sight { signals: true, deliveries: true, exits: true, connections: true, http_hooks: true }
     }
 }
 
 impl Sight {
-    /// Everything but for what these hooks tell, by the names of their tracepoints.
+    /// Everything but for what these hooks tell, by the names of the hooks.
     pub fn without<'a>(missing: impl IntoIterator<Item = &'a str>) -> Sight {
         let mut sight = Sight::default();
         for hook in missing {
@@ -31,6 +34,7 @@ impl Sight {
                 "signal_deliver" => sight.deliveries = false,
                 "sched_process_exit" => sight.exits = false,
                 "inet_sock_set_state" => sight.connections = false,
+                "cgroup_skb_egress" | "cgroup_skb_ingress" => sight.http_hooks = false,
                 _ => {}
             }
         }

@@ -52,6 +52,14 @@ impl WallClock {
         self.offsets.push((at, offset_ns));
     }
 
+    /// The boot time of a wall-clock time: the latest one, where a step back made it come twice; by the first known
+    /// offset before that.
+    pub fn boot(&self, wall: WallTime) -> BootTime {
+        let by = |offset: i64| BootTime(u64::try_from(wall.0.saturating_sub(offset)).unwrap_or(0));
+        let in_force = self.offsets.iter().rev().find(|(from, offset)| by(*offset) >= *from);
+        by(in_force.or(self.offsets.first()).map_or(0, |(_, offset)| *offset))
+    }
+
     /// The wall-clock time at `at`, by the offset in force then; the first known one before that.
     pub fn at(&self, at: BootTime) -> WallTime {
         let offset = self
@@ -78,6 +86,20 @@ mod tests {
         assert_eq!(clock.at(BootTime(50)), WallTime(1_000_000_050));
         assert_eq!(clock.at(BootTime(250)), WallTime(1_000_000_250));
         assert_eq!(clock.at(BootTime(300)), WallTime(5_000_000_300));
+    }
+
+    #[test]
+    fn a_wall_clock_time_leads_back() {
+        let mut clock = WallClock::default();
+        assert_eq!(clock.boot(WallTime(5)), BootTime(5));
+        clock.observe(BootTime(100), 1_000_000_000);
+        clock.observe(BootTime(300), 5_000_000_000);
+        for at in [BootTime(50), BootTime(250), BootTime(300), BootTime(9000)] {
+            assert_eq!(clock.boot(clock.at(at)), at);
+        }
+        assert_eq!(clock.boot(WallTime(-1)), BootTime(0), "before boot");
+        clock.observe(BootTime(400), 1_000_000_000);
+        assert_eq!(clock.boot(clock.at(BootTime(500))), BootTime(500));
     }
 
     #[test]

@@ -30,13 +30,14 @@ pub struct Timeline {
     pub complete: bool,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<WallTime>,
-    /// First kernel evidence of the kubelet acting; without any, the first exit.
+    /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,
+    /// or the request for deletion when nothing has followed it for long.
     pub start: BootTime,
     /// The last container's cgroup is empty.
     pub end: Option<BootTime>,
     /// The effective grace period.
     pub grace_period: Option<Duration>,
-    /// Whether the kubelet acted at all: without it no grace was used.
+    /// Whether the kubelet acted at all, as far as was seen or can be concluded: without it no grace was used.
     pub grace_started: bool,
     /// Where it stands.
     pub phase: Phase,
@@ -102,11 +103,11 @@ impl ContainerTimeline {
 pub struct HookTimeline {
     /// Its kind.
     pub handler: Handler,
-    /// Its first process's exec; of the first run, if the kubelet ran it again.
+    /// Its first process's exec, or the request; of the first run, if the kubelet ran it again.
     pub start: BootTime,
     /// Its end; of the last run.
     pub end: Option<BootTime>,
-    /// `None` while it runs.
+    /// `None` while it runs; with an end, when nobody could see it.
     pub result: Option<HookResult>,
     /// The hook process's end: an exit code or a signal.
     pub status: Option<WaitStatus>,
@@ -164,7 +165,8 @@ pub struct Connections {
     pub late: Option<u64>,
     /// From start to the last new inbound connection; `None` if none came.
     pub traffic_tail: Option<Duration>,
-    /// The container is older than the agent: what it had open before is missing above.
+    /// Something is missing above: what was open before the agent, if the container is older; or what was opened and
+    /// closed in a hook that nobody can see.
     pub partial: bool,
 }
 
@@ -266,9 +268,9 @@ words! {
 words! {
     /// How a hook ended.
     HookResult {
-        /// Exit code 0.
+        /// Exit code 0, or a status below 400.
         Success = "success",
-        /// Another exit code, or killed by a signal while its container lived.
+        /// Another exit code, or killed by a signal while its container lived; another status, or no connection.
         Failed = "failed",
         /// Still running when the stop signal came.
         Timeout = "timeout",

@@ -34,7 +34,8 @@ pub struct Termination {
     pub complete: bool,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<Time>,
-    /// First kernel evidence of the kubelet acting; without any, the first exit.
+    /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,
+    /// or the request for deletion when nothing has followed it for long.
     pub start: Time,
     /// The last container's cgroup was empty; `None` while it goes on.
     pub end: Option<Time>,
@@ -105,7 +106,8 @@ pub struct Hook {
     pub end: Option<Time>,
     /// How long it took.
     pub duration_seconds: Option<f64>,
-    /// How it ended: see [`crate::model::HookResult`]. `None` while it runs.
+    /// How it ended: see [`crate::model::HookResult`]. `None` while it runs; with an
+    /// end, when nobody could see it.
     pub result: Option<Word>,
     /// The exit code as a runtime reports it: 128 and the signal when a signal killed it.
     pub exit_code: Option<u8>,

@@ -4,11 +4,13 @@
 //! `fixtures/kubernetes-1.36` has a folder a case: the kubelet's `/pods` while the pod was being deleted, the wall-clock
 //! time of that deletion, and for each runc a trace of ftrace. The traces are of later runs of the same cases: pods have
 //! other uids and containers other ids there, so those of the trace are put into the kubelet's JSON, and the deletion
-//! is where the trace begins.
+//! is where the trace begins. Of a server that logs its requests, those of the kubelet's httpGet hooks are put in front,
+//! by the time that its stop signal has in both; then the wall-clock times are the log's.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod trace;
 mod node;
+mod requests;
 
 use std::fs;
 use std::io::Read;
@@ -23,12 +25,13 @@ use gracetrace::identity::{Change, Source, Update};
 use gracetrace::input::Input;
 use gracetrace::metrics::Metrics;
 use gracetrace::model::{
-    BootTime, ContainerTimeline, Disposition, Event, FindingId, HookResult, Kind, LifecycleHandler, Outcome, Phase,
-    Pod, Reason, Signal, Timeline, WaitStatus,
+    BootTime, CgroupId, ContainerTimeline, Counters, Disposition, Event, FindingId, Handler, HookResult, Kind,
+    LifecycleHandler, Outcome, Phase, Pod, Reason, Signal, Timeline, WaitStatus,
 };
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::report;
 use node::Node;
+use requests::Requests;
 use serde_json::Value;
 use trace::Trace;
 
@@ -46,6 +49,8 @@ enum Told {
 /// One recording.
 struct Case {
     trace: Trace,
+    /// What the kubelet asked the container before the trace begins.
+    requests: Vec<Event>,
     /// The pod as it is being deleted.
     pod: Pod,
     wall_offset_ns: i64,
@@ -64,7 +69,8 @@ impl Case {
         let item = &list["items"][0];
         let id = item["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
         let is_app = |cgroup: &&trace::Cgroup| cgroup.processes.iter().any(|process| process.comm != "pause");
-        let path = &trace.cgroups.iter().find(is_app).unwrap().path;
+        let app = trace.cgroups.iter().find(is_app).unwrap();
+        let (cgroup, path) = (app.id, &app.path);
         let (above, container) = path.rsplit_once('/').unwrap();
         let json = json.replace(item["metadata"]["uid"].as_str().unwrap(), above.rsplit_once("/pod").unwrap().1);
         let json = json.replace(id.strip_prefix("containerd://").unwrap(), container);
@@ -74,7 +80,25 @@ impl Case {
         let (seconds, nanos) = called.trim().split_once('.').unwrap();
         let called: i64 = format!("{seconds}{nanos}").parse().unwrap();
         let begin = i64::try_from(trace.lines[0].at.0).unwrap();
-        Case { trace, pod, wall_offset_ns: called - begin }
+        let mut case = Case { trace, requests: Vec::new(), pod, wall_offset_ns: called - begin };
+        if let Ok(log) = fs::read_to_string(folder.join("pod-logs.txt")) {
+            case.ask(&Requests::parse(&log), cgroup);
+        }
+        case
+    }
+
+    /// Puts the requests in front of the trace.
+    fn ask(&mut self, requests: &Requests, cgroup: CgroupId) {
+        let stop = |line: &&trace::Line| matches!(line.event, trace::Event::SignalDeliver { signal: 15, .. });
+        let taken = i64::try_from(self.trace.lines.iter().find(stop).unwrap().at.0).unwrap();
+        self.wall_offset_ns = requests.signalled - taken;
+        let event = |(at, kind): &(i64, Kind)| Event {
+            at: BootTime(u64::try_from(at - self.wall_offset_ns).unwrap()),
+            cgroup,
+            counters: Counters::default(),
+            kind: kind.clone(),
+        };
+        self.requests = requests.kinds.iter().map(event).collect();
     }
 
     /// What the agent reports.
@@ -94,7 +118,7 @@ impl Case {
             records: Vec::new(),
             wall_offset_ns: self.wall_offset_ns,
         };
-        let begin = self.trace.lines[0].at;
+        let begin = self.requests.first().map_or(self.trace.lines[0].at, |event| event.at);
         run.tick(begin);
         run.handle(&Input::Identity(run.node.walk()));
         let pods = |pod: Pod| Input::Identity(Update::Pods { source: Source::File, pods: vec![pod] });
@@ -103,6 +127,11 @@ impl Case {
         }
         if told == Told::Deletion {
             run.handle(&pods(self.pod.clone()));
+        }
+        for event in &self.requests {
+            run.tick_until(event.at);
+            run.records.push(record(event));
+            run.handle(&Input::Kernel(event.clone()));
         }
         for line in &self.trace.lines {
             run.tick_until(line.at);
@@ -314,15 +343,22 @@ fn ignore_term() {
     assert_eq!(found(&case), [FindingId::StopSignalNotForwarded, FindingId::GraceExhausted]);
 }
 
-/// An `httpGet` hook, which is no process; the recording begins after it. The init is multithreaded.
+/// An `httpGet` hook that takes 2 s, over the connection that the postStart hook left open. The init is multithreaded.
 #[test]
 fn http_prestop() {
     let case = Case::read("http-prestop", "runc-1.3.6");
     let container = case.check("http-prestop_runc-1.3.6");
-    assert_eq!(container.hook, None, "nothing was executed");
+    let hook = container.hook.unwrap();
+    assert_eq!((hook.handler, hook.inferred), (Handler::Http, false));
+    assert_eq!((hook.result, hook.http_status), (Some(HookResult::Success), Some(200)));
+    assert_ms(hook.duration().unwrap(), 2000..=2001);
     let stop = container.stop_signal.unwrap();
+    assert_ms(stop.at.since(hook.end.unwrap()), 5..=30);
     assert_eq!((stop.signal, stop.disposition), (Signal::TERM, Some(Disposition::Handled)));
     assert_eq!((container.outcome, container.killed_at), (Some(Outcome::Graceful), None));
     assert_ms(container.stop_to_exit().unwrap(), 0..=5);
     assert_eq!(container.exit.unwrap().status, WaitStatus(0), "not the SIGKILL of its own exit_group(2)");
+    assert_eq!(found(&case), []);
+    let timeline = case.only(Told::Deletion);
+    assert_ms(timeline.grace_used(BootTime(0)).unwrap(), 2000..=2050);
 }

@@ -13,6 +13,16 @@ fn findings(case: &Case, script: &str) -> String {
 #[test]
 fn words() {
     let default = Case::default();
+    let http = Case {
+        handler: Some(LifecycleHandler::Http {
+            https: false,
+            host: None,
+            port: "8080".to_owned(),
+            path: "/bye".to_owned(),
+        }),
+        ..Case::default()
+    };
+    let sleep = Case { handler: Some(LifecycleHandler::Sleep(Duration::from_secs(60))), ..Case::default() };
     let no_grace = Case { grace: Some(1), ..Case::default() };
     let scripts = [
         (
@@ -76,6 +86,16 @@ fn words() {
         ("crash", &default, "0 app start\n1 app conns in=2 total=2\n1000 app end SIGSEGV"),
         ("oom", &default, "0 app start\n1000 app term\n2000 app oom init\n2001 app end SIGKILL"),
         ("no grace", &no_grace, "0 app start\n1000 app term\n1001 app deliver TERM handler\n1200 app end 0"),
+        (
+            "httpGet hook that says no",
+            &http,
+            "0 app start\n1000 app ask /bye\n3000 app answer 500\n3010 app term\n4000 app end 0",
+        ),
+        ("httpGet hook that nobody hears", &http, "0 app start\n1000 app term\n2000 app end 0"),
+        ("httpGet hook that is hung up on", &http, "0 app start\n1000 app ask /bye\n3010 app term\n4000 app end 0"),
+        ("httpGet hook that hangs", &http, "0 app start\n1000 app ask /bye\n31000 app term\n31500 app end 0"),
+        ("sleep hook that is too long", &sleep, "0 app start\n40000 app term\n40500 app end 0"),
+        ("late kubelet", &default, "0 app start\n1000 app deleted\n50000 app term\n50500 app end 0"),
         ("nothing", &default, "0 app start\n1000 app term\n1001 app deliver TERM handler\n1200 app end 0"),
     ];
     let all: Vec<String> =

@@ -309,3 +309,131 @@ fn many_probes_do_not_push_the_hook_out() {
          app: graceful hook 1000..2000 success SIGTERM@2005 handled exit@23000=0",
     );
 }
+
+/// A readiness probe with the hook's command goes on during the hook, and after the stop signal.
+fn probed() -> Case {
+    let command = HOOK.split(' ').map(str::to_owned).collect();
+    Case { probes: vec![Probe { kind: ProbeKind::Readiness, command: Some(command) }], ..Case::default() }
+}
+
+#[test]
+fn a_probe_with_the_hooks_command_during_the_hook() {
+    for deleted in ["", "20000 app deleted"] {
+        let reason = if deleted.is_empty() { "" } else { " deletion" };
+        let script = format!(
+            "0 app start
+             18000 app hook 90
+             18300 app exit 90 1
+             {deleted}
+             20100 app hook 100
+             21000 app hook 101
+             21200 app exit 101 1
+             23100 app exit 100 0
+             23110 app term
+             24000 app hook 102
+             24200 app exit 102 1
+             25000 app end 0"
+        );
+        let told = probed().check(
+            &script,
+            &format!(
+                "graceful 20100..25001{reason}
+                 app: graceful hook 20100..23100 success SIGTERM@23110 handled exit@25000=0"
+            ),
+        );
+        assert_eq!(told.finished[0].containers[0].hook.unwrap().processes, Some(1));
+        if !deleted.is_empty() {
+            assert_eq!((told.changed[0].phase, told.changed[0].start), (Phase::InHook, ms("20100")));
+        }
+    }
+}
+
+#[test]
+fn a_probe_with_the_hooks_command_while_the_hook_hangs() {
+    probed().check(
+        "0 app start
+         900 app deleted
+         1000 app hook 100
+         30500 app hook 101
+         30700 app exit 101 0
+         31000 app term
+         31001 app deliver TERM handler
+         32000 app end 0",
+        "graceful 1000..32001 deletion PRESTOP_TIMEOUT GRACE_NEARLY_EXHAUSTED
+         app: graceful hook 1000..32000 timeout SIGTERM@31000 handled exit@32000=0",
+    );
+}
+
+#[test]
+fn a_probe_with_the_hooks_command_and_a_restarted_kubelet() {
+    probed().check(
+        "0 app start
+         900 app deleted
+         1000 app hook 100
+         2000 app exit 100 SIGKILL
+         9000 app hook 101
+         12000 app exit 101 0
+         12005 app term
+         13000 app hook 102
+         13100 app exit 102 1
+         14000 app end 0",
+        "graceful 1000..14001 deletion
+         app: graceful hook 1000..12000 success SIGTERM@12005 handled exit@14000=0",
+    );
+}
+
+#[test]
+fn a_probe_with_the_hooks_command_in_a_sidecar() {
+    let case = Case { containers: vec![("app", Role::App), ("proxy", Role::Sidecar)], ..probed() };
+    let told = case.run(
+        "0 app start
+         0 proxy start
+         900 app deleted
+         1000 app hook 100
+         1000 proxy hook 100
+         4000 app exit 100 0
+         4000 proxy exit 100 0
+         4010 app term
+         11000 proxy hook 101
+         11900 proxy exit 101 1
+         11990 app end 0
+         12000 proxy term
+         12500 proxy end 0",
+    );
+    let hooks: Vec<_> = told.finished[0].containers.iter().map(|it| it.hook.unwrap()).collect();
+    assert!(hooks.iter().all(|hook| (hook.start, hook.end) == (ms("1000"), Some(ms("4000")))), "{hooks:?}");
+}
+
+/// What the runtime could not execute was the probe, as long as no stop signal follows.
+#[test]
+fn a_probe_whose_program_is_missing() {
+    let command = vec!["nowhere".to_owned()];
+    let case = Case { probes: vec![Probe { kind: ProbeKind::Readiness, command: Some(command) }], ..Case::default() };
+    let told = case.run("0 app start\n900 app deleted\n1000 app fail 90 1\n9000 app end 0");
+    assert_eq!(told.finished[0].containers[0].hook, None);
+    let told = case.run("0 app start\n900 app deleted\n1000 app fail 90 1\n1010 app term\n9000 app end 0");
+    assert_eq!(told.finished[0].containers[0].hook.unwrap().result, Some(HookResult::Failed));
+}
+
+#[test]
+fn the_post_start_hook_with_the_same_command() {
+    let command = LifecycleHandler::Exec(HOOK.split(' ').map(str::to_owned).collect());
+    let case = Case { post_start: Some(command), ..Case::default() };
+    case.check(
+        "0 app start
+         50 app hook 90
+         3050 app exit 90 0
+         3900 app deleted
+         4000 app hook 100
+         7000 app exit 100 0
+         7010 app term
+         8000 app end 0",
+        "graceful 4000..8001 deletion
+         app: graceful hook 4000..7000 success SIGTERM@7010 handled exit@8000=0",
+    );
+    let told = case.run("0 app start\n50 app hook 90\n60 app deleted\n3050 app exit 90 0\n20000 app end 0");
+    assert_eq!(told.finished[0].containers[0].hook, None);
+    // Long after the start it is no postStart hook.
+    let told = case.run("0 app start\n20000 app hook 90\n23000 app exit 90 0\n23010 app term\n24000 app end 0");
+    assert_eq!(told.finished[0].start, ms("20000"));
+}

@@ -5,7 +5,16 @@ use proptest::prelude::*;
 
 /// Small limits, so that they are reached.
 fn small() -> Config {
-    Config { max_containers: 12, max_unknown: 6, max_entered: 8, max_signals: 4, max_reported: 4, ..Config::default() }
+    Config {
+        max_containers: 12,
+        max_unknown: 6,
+        max_entered: 8,
+        max_signals: 4,
+        max_reported: 4,
+        max_exchanges: 4,
+        max_wave: 4,
+        ..Config::default()
+    }
 }
 
 impl Correlator {
@@ -27,7 +36,9 @@ impl Correlator {
                 [evidence.signals.len(), evidence.kills.len(), evidence.deliveries.len(), evidence.victims.len()];
             assert!(signals.iter().all(|len| *len <= config.max_signals), "{signals:?}");
             assert!(evidence.losses.len() <= 8);
+            assert!(evidence.exchanges.records.len() <= config.max_exchanges);
         }
+        assert!(self.wave.len() <= config.max_wave);
         assert!(self.poll_timeout().is_none_or(|at| at > self.now));
     }
 }
@@ -44,7 +55,7 @@ fn input() -> impl Strategy<Value = Input> {
         |(cgroup, pod, id, role, requested, grace)| Input::Container { cgroup, pod, id, role, requested, grace },
     );
     let back = prop_oneof![9 => 0..2_000_000u64, 1 => any::<u64>()];
-    let event = (back, 0..20u64, 0..14u8, 0..5u32, any::<u32>(), any::<bool>(), any::<[u8; 3]>()).prop_map(
+    let event = (back, 0..20u64, 0..17u8, 0..5u32, any::<u32>(), any::<bool>(), any::<[u8; 3]>()).prop_map(
         |(at, cgroup, what, pid, number, flag, counters)| Input::Event {
             at,
             cgroup,
@@ -63,9 +74,33 @@ fn input() -> impl Strategy<Value = Input> {
 fn feed(correlator: &mut Correlator, input: &Input) {
     match input {
         Input::Container { cgroup, pod, id, role, requested, grace } => {
-            let case = Case { grace: Some((*grace).into()), ..Case::default() };
+            let http = |https, path: &str| LifecycleHandler::Http {
+                https,
+                host: None,
+                port: String::new(),
+                path: path.to_owned(),
+            };
+            let handlers = [
+                None,
+                Some(http(false, "/%zz%")),
+                Some(http(true, "")),
+                Some(LifecycleHandler::Sleep(Duration::from_secs(u64::MAX))),
+                Some(LifecycleHandler::Sleep(Duration::from_secs(2))),
+                Some(LifecycleHandler::Tcp),
+            ];
+            let handler = handlers[usize::from(*grace) % handlers.len()].clone();
+            let kind = [ProbeKind::Liveness, ProbeKind::Readiness, ProbeKind::Startup][usize::from(*id) % 3];
+            let command = (*id % 2 == 0).then(|| vec!["sleep".to_owned(), "3".to_owned()]);
+            let case = Case {
+                grace: Some((*grace).into()),
+                post_start: handler.clone().filter(|_| *id % 3 == 0),
+                handler,
+                probes: vec![Probe { kind, command }],
+                ..Case::default()
+            };
             let requested = requested.then_some(WallTime(OFFSET));
-            let mut identity = Arc::unwrap_or_clone(case.identity("app", *cgroup, requested));
+            let reason = Reason::ALL.get(usize::from(*grace) % 14).copied();
+            let mut identity = Arc::unwrap_or_clone(case.identity_because("app", *cgroup, requested, reason));
             identity.pod_uid = PodUid::new(format!("uid{pod}"));
             identity.role = [Role::App, Role::App, Role::Sidecar, Role::Init, Role::Sandbox][usize::from(*role)];
             if *id > 5 {
@@ -136,6 +171,12 @@ fn hostile_kind(what: u8, pid: u32, number: u32, flag: bool) -> Kind {
         10 => Kind::CgroupPopulated,
         11 => Kind::CgroupRemoved,
         12 => Kind::Lost,
+        13 | 14 => Kind::HookRequest(HookRequest {
+            flow: flow(Some(["1", "2"][number as usize % 2])),
+            path: ["/%zz%", "/", "", "/%"][number as usize % 4].to_owned(),
+            truncated: flag,
+        }),
+        15 => Kind::HookResponse { flow: flow(Some(["1", "2"][number as usize % 2])), status: (number % 1000) as u16 },
         _ => Kind::CgroupCreated { parent: CgroupId(1), path: String::new(), truncated: flag },
     }
 }

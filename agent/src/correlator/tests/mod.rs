@@ -5,7 +5,11 @@
 
 mod outcome;
 mod hook;
+mod http;
+mod sleep;
 mod stop;
+mod reason;
+mod silence;
 mod pod;
 mod order;
 mod findings;
@@ -28,6 +32,11 @@ const OFFSET: i64 = 1_700_000_000_000_000_000;
 #[derive(Clone)]
 struct Case {
     hook: Option<String>,
+    /// Another handler than that command.
+    handler: Option<LifecycleHandler>,
+    post_start: Option<LifecycleHandler>,
+    probes: Vec<Probe>,
+    image_stop_signal: Option<Signal>,
     stop_signal: Option<Signal>,
     grace: Option<u64>,
     older: bool,
@@ -44,6 +53,8 @@ struct Told {
     changed: Vec<Timeline>,
     withdrawn: Vec<TerminationId>,
     forgotten: Vec<u64>,
+    /// When somebody was to be asked, in milliseconds.
+    asked: Vec<u64>,
 }
 
 impl Default for Case {
@@ -51,6 +62,10 @@ impl Default for Case {
     fn default() -> Case {
         Case {
             hook: Some(HOOK.to_owned()),
+            handler: None,
+            post_start: None,
+            probes: Vec::new(),
+            image_stop_signal: None,
             stop_signal: None,
             grace: Some(30),
             older: false,
@@ -84,16 +99,42 @@ impl Case {
         sim.told
     }
 
+    /// Runs the script of a container that is older than the agent, which comes at `at` and then learns that its pod's
+    /// deletion was asked for at `requested`, both in milliseconds.
+    fn run_from(&self, at: u64, requested: u64, script: &str) -> Told {
+        let case = Case { older: true, known: false, ..self.clone() };
+        let mut sim = Sim::new(&case);
+        sim.wait(BootTime(at * 1_000_000));
+        sim.requested = Some(WallTime(requested as i64 * 1_000_000 + OFFSET));
+        sim.know_all();
+        for line in script.trim().lines() {
+            sim.line(line.trim());
+        }
+        sim.wait(sim.now + Duration::from_secs(1000));
+        sim.told
+    }
+
     fn identity(&self, name: &str, cgroup: u64, requested: Option<WallTime>) -> Arc<ContainerIdentity> {
+        self.identity_because(name, cgroup, requested, None)
+    }
+
+    fn identity_because(
+        &self,
+        name: &str,
+        cgroup: u64,
+        requested: Option<WallTime>,
+        reason: Option<Reason>,
+    ) -> Arc<ContainerIdentity> {
+        let exec = |hook: &String| LifecycleHandler::Exec(hook.split(' ').map(str::to_owned).collect());
         let role = self.containers.iter().find(|it| it.0 == name).map_or(Role::App, |it| it.1);
         let spec = |(name, role): &(&str, Role)| ContainerSpec {
             id: Some(ContainerId::new(*name)),
             image: "img".into(),
             role: *role,
-            pre_stop: self
-                .hook
-                .as_ref()
-                .map(|hook| LifecycleHandler::Exec(hook.split(' ').map(str::to_owned).collect())),
+            pre_stop: self.handler.clone().or_else(|| self.hook.as_ref().map(exec)),
+            post_start: self.post_start.clone(),
+            probes: self.probes.clone(),
+            image_stop_signal: self.image_stop_signal,
             stop_signal: self.stop_signal,
             ..ContainerSpec::new(*name)
         };
@@ -105,6 +146,7 @@ impl Case {
             pod: Some(Arc::new(Pod {
                 workload: Workload { kind: "Deployment".into(), name: "web".into() },
                 requested,
+                reason,
                 grace_period: self.grace.map(Duration::from_secs),
                 containers: self.containers.iter().map(spec).collect(),
                 ..Pod::new(PodUid::new("uid"), "default", "web")
@@ -119,6 +161,7 @@ struct Sim<'a> {
     correlator: Correlator,
     now: BootTime,
     requested: Option<WallTime>,
+    reason: Option<Reason>,
     cgroups: BTreeMap<String, u64>,
     counters: BTreeMap<u64, Counters>,
     told: Told,
@@ -131,6 +174,7 @@ impl<'a> Sim<'a> {
             correlator: Correlator::new(Config { sight: case.sight, ..Config::default() }),
             now: BootTime(0),
             requested: None,
+            reason: None,
             cgroups: BTreeMap::new(),
             counters: BTreeMap::new(),
             told: Told::default(),
@@ -147,7 +191,7 @@ impl<'a> Sim<'a> {
 
     fn know_all(&mut self) {
         for (name, _) in &self.case.containers {
-            let identity = self.case.identity(name, self.cgroups[*name], self.requested);
+            let identity = self.case.identity_because(name, self.cgroups[*name], self.requested, self.reason);
             self.correlator.handle_container(identity);
         }
         self.drain();
@@ -177,7 +221,7 @@ impl<'a> Sim<'a> {
                 Output::Changed(timeline) => self.told.changed.push(timeline),
                 Output::Finished(timeline) => self.told.finished.push(timeline),
                 Output::Withdrawn(id) => self.told.withdrawn.push(id),
-                Output::Unexplained(_) => {}
+                Output::Unexplained(_) => self.told.asked.push(self.now.0 / 1_000_000),
                 Output::Forgotten(cgroup) => self.told.forgotten.push(cgroup.0),
             }
         }
@@ -197,11 +241,15 @@ impl<'a> Sim<'a> {
         let cgroup = *self.cgroups.entry(name.to_owned()).or_insert(99);
         match verb {
             "known" => {
-                let identity = self.case.identity(name, cgroup, self.requested);
+                let identity = self.case.identity_because(name, cgroup, self.requested, self.reason);
                 self.correlator.handle_container(identity);
             }
             "deleted" => {
                 self.requested = Some(WallTime(at.0 as i64 + OFFSET));
+                self.know_all();
+            }
+            "reason" => {
+                self.reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == args[0]);
                 self.know_all();
             }
             "conns" => self.conns(cgroup, at, args),
@@ -322,8 +370,20 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "removed" => Kind::CgroupRemoved,
         "created" => Kind::CgroupCreated { parent: CgroupId(1), path: "/x".to_owned(), truncated: false },
         "lost" => Kind::Lost,
+        "ask" => Kind::HookRequest(HookRequest {
+            flow: flow(option("flow")),
+            path: words[1].to_owned(),
+            truncated: words.contains(&"cut"),
+        }),
+        "answer" => Kind::HookResponse { flow: flow(option("flow")), status: words[1].parse().unwrap() },
         other => panic!("{other}"),
     }
+}
+
+/// A connection of the kubelet, by the last number of its port.
+fn flow(number: Option<&str>) -> Flow {
+    let port = 40_000 + number.map_or(0, |number| number.parse::<u16>().unwrap());
+    Flow { client: ([10, 0, 0, 1], port).into(), server: ([10, 0, 0, 2], 8080).into() }
 }
 
 impl Told {
@@ -361,7 +421,11 @@ fn describe(text: &mut String, timeline: &Timeline) {
         if let Some(hook) = &container.hook {
             let end = hook.end.map_or("-".to_owned(), |end| at(end).to_string());
             let result = hook.result.map_or("-", HookResult::as_str);
-            write!(text, " hook {}..{end} {result}", at(hook.start)).unwrap();
+            let inferred = if hook.inferred { "~" } else { "" };
+            write!(text, " hook {inferred}{}..{end} {result}", at(hook.start)).unwrap();
+            if let Some(status) = hook.http_status {
+                write!(text, "={status}").unwrap();
+            }
         }
         if let Some(stop) = &container.stop_signal {
             let disposition = stop.disposition.map_or("-", Disposition::as_str);

@@ -20,11 +20,51 @@ fn verdict(case: &Case, lines: &[&str]) -> (String, Vec<Connections>) {
     (told.text(), connections)
 }
 
+/// The answer and the stop signal, the request and the postStart's answer come within less than a millisecond.
+const HTTP: &str = "0 app start
+    999.2 app ask /poststart
+    999.6 app answer 500
+    1000 app ask /prestop
+    3000 app answer 200
+    3000.2 app term
+    3000.4 app deliver TERM handler
+    33000 app kill
+    33000.1 app dead SIGKILL
+    33000.2 app empty
+    33000.9 app removed";
+
+fn http() -> Case {
+    let handler = |path: &str| {
+        Some(LifecycleHandler::Http { https: false, host: None, port: "8080".to_owned(), path: path.to_owned() })
+    };
+    Case { handler: handler("/prestop"), post_start: handler("/poststart"), ..Case::default() }
+}
+
+const SLEEP: &str = "0 app start
+    2900 app exec 90 cat /ready
+    2900.5 app exit 90 1
+    2901 app term
+    2901.4 app deliver TERM handler
+    5000 app dead 0
+    5000.2 app empty
+    5000.9 app removed";
+
+fn sleep() -> Case {
+    Case { handler: Some(LifecycleHandler::Sleep(Duration::from_secs(2))), ..Case::default() }
+}
+
 #[test]
 fn neighbours_may_overtake_each_other() {
-    let lines: Vec<&str> = SCRIPT.lines().map(str::trim).collect();
-    let expect = verdict(&Case::default(), &lines);
-    assert!(expect.0.starts_with("forced 1000..33000 GRACE_EXHAUSTED"), "{}", expect.0);
+    overtake(&Case::default(), SCRIPT, "forced 1000..33000 GRACE_EXHAUSTED");
+    overtake(&http(), HTTP, "forced 1000..33000 GRACE_EXHAUSTED\napp: forced hook 1000..3000 success=200");
+    overtake(&sleep(), SLEEP, "graceful 901..5000\napp: graceful hook ~901..2901 success");
+}
+
+#[track_caller]
+fn overtake(case: &Case, script: &str, start: &str) {
+    let lines: Vec<&str> = script.lines().map(str::trim).collect();
+    let expect = verdict(case, &lines);
+    assert!(expect.0.starts_with(start), "{}", expect.0);
     let at = |line: &str| line.split(' ').next().unwrap().parse::<f64>().unwrap();
     let counters = |line: &str| line.contains("conns");
     for i in 1..lines.len() {
@@ -33,7 +73,7 @@ fn neighbours_may_overtake_each_other() {
             if close {
                 let mut swapped = lines.clone();
                 swapped.swap(i, j);
-                assert_eq!(verdict(&Case::default(), &swapped), expect, "{swapped:#?}");
+                assert_eq!(verdict(case, &swapped), expect, "{swapped:#?}");
             }
         }
     }
@@ -41,15 +81,52 @@ fn neighbours_may_overtake_each_other() {
 
 #[test]
 fn identity_may_come_late() {
-    let expect = verdict(&Case::default(), &SCRIPT.lines().map(str::trim).collect::<Vec<_>>());
-    let lines: Vec<&str> = SCRIPT.lines().map(str::trim).collect();
+    for (case, script) in [(Case::default(), SCRIPT), (http(), HTTP), (sleep(), SLEEP)] {
+        come_late(&case, script);
+    }
+}
+
+fn come_late(case: &Case, script: &str) {
+    let expect = verdict(case, &script.lines().map(str::trim).collect::<Vec<_>>());
+    let lines: Vec<&str> = script.lines().map(str::trim).collect();
     for i in 0..=lines.len() {
         let mut late = lines.clone();
         let at = lines[i.saturating_sub(1)].split(' ').next().unwrap();
         let known = format!("{at} app known");
         late.insert(i, &known);
-        let case = Case { known: false, ..Case::default() };
+        let case = Case { known: false, ..case.clone() };
         assert_eq!(verdict(&case, &late), expect, "known at {i}");
+    }
+}
+
+/// The API's watch is slower than the kernel, and faster.
+#[test]
+fn the_deletion_may_come_late() {
+    for (case, script, kubelet) in [(Case::default(), SCRIPT, 1000.0), (http(), HTTP, 1000.0), (sleep(), SLEEP, 901.0)]
+    {
+        let lines: Vec<&str> = script.lines().map(str::trim).collect();
+        let at = |line: &str| line.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let mut seen = Vec::new();
+        let first = lines.iter().position(|line| at(line) >= kubelet).unwrap();
+        for i in first..=lines.len() {
+            let mut sim = Sim::new(&case);
+            for (index, line) in lines.iter().enumerate() {
+                if index == i {
+                    sim.requested = Some(WallTime(OFFSET));
+                    sim.know_all();
+                }
+                sim.line(line);
+            }
+            if i == lines.len() {
+                sim.requested = Some(WallTime(OFFSET));
+                sim.know_all();
+            }
+            sim.wait(ms("900000"));
+            seen.push(sim.told.text());
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), 1, "{seen:#?}");
+        assert!(seen[0].contains(" deletion"), "{seen:#?}");
     }
 }
 

@@ -200,3 +200,61 @@ fn a_storm_of_signals_keeps_the_first() {
 fn what_the_oom_killer_ends_leaves_the_disposition_open() {
     disposition("0 app start\n1000 app term\n2000 app oom init\n2001 app end SIGKILL", None);
 }
+
+#[test]
+fn the_specs_signal_beats_the_images_and_that_beats_sigterm() {
+    let script = "0 app start\n1000 app term\n1500 app sig WINCH\n2000 app sig QUIT\n3000 app end 0";
+    let stop = |case: &Case, deleted: &str| {
+        let told = case.run(&script.replacen('\n', &format!("\n{deleted}\n"), 1));
+        told.finished[0].containers[0].stop_signal.unwrap().signal.to_string()
+    };
+    let image = Case { image_stop_signal: Signal::parse("WINCH"), ..Case::default() };
+    let spec = Case { stop_signal: Signal::parse("QUIT"), ..image.clone() };
+    for deleted in ["", "900 app deleted"] {
+        assert_eq!(stop(&Case::default(), deleted), "SIGTERM");
+        assert_eq!(stop(&image, deleted), "SIGWINCH");
+        assert_eq!(stop(&spec, deleted), "SIGQUIT");
+    }
+}
+
+/// Before the request, but within what clocks may differ by; and during the hook.
+#[test]
+fn a_reload_close_to_the_deletion() {
+    let sleep = Case { hook: None, ..Case::default() };
+    for (at, signal) in [("19000", "HUP"), ("20500", "HUP"), ("20500", "USR1"), ("19000", "QUIT"), ("20500", "USR2")] {
+        let script = format!(
+            "0 app start
+             {at} app sig {signal}
+             20000 app deleted
+             29000 app term
+             29001 app deliver TERM handler
+             30000 app end 0"
+        );
+        let lines: Vec<&str> = script.lines().map(str::trim).collect();
+        let mut lines = lines;
+        lines.sort_by_key(|line| line.split(' ').next().unwrap().parse::<u32>().unwrap());
+        let told = sleep.check(
+            &lines.join("\n"),
+            "graceful 29000..30001 deletion
+             app: graceful SIGTERM@29000 handled exit@30000=0",
+        );
+        assert!(told.changed.iter().all(|it| it.start == ms("29000")), "{signal}@{at}: {:#?}", told.changed[0]);
+    }
+}
+
+/// haproxy stops on SIGUSR1: without an image's word for it, what follows tells.
+#[test]
+fn a_reload_signal_that_ends_it() {
+    Case::default().check(
+        "0 app start
+         900 app deleted
+         1000 app sig USR1
+         1001 app deliver SIGUSR1 handler
+         4000 app end 0",
+        "graceful 1000..4001 deletion
+         app: graceful SIGUSR1@1000 handled exit@4000=0",
+    );
+    let image = Case { image_stop_signal: Signal::parse("USR1"), ..Case::default() };
+    let told = image.run("0 app start\n900 app deleted\n1000 app sig USR1\n4000 app end 0");
+    assert_eq!(told.changed[0].phase, Phase::Stopping, "known, it shows at once");
+}

@@ -1,5 +1,10 @@
 //! What went wrong in a termination, and what to change: in words for somebody who was woken by it.
 
+mod hook;
+mod pod;
+
+pub(super) use pod::{About, Silence};
+
 use std::time::Duration;
 
 use super::Config;
@@ -9,19 +14,9 @@ use crate::model::{
 };
 
 /// Everything found, in the order of [`FindingId`], containers in the timeline's order.
-pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], config: &Config) -> Vec<Finding> {
+pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], pod: &About, config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = verdicts.iter().flat_map(|verdict| about(timeline, verdict, config)).collect();
-    if let Some(grace) = timeline.grace_period.filter(|grace| timeline.grace_started && grace.as_secs() <= 1) {
-        let message = format!(
-            "The pod had a grace period of {}: its preStop hook gets about 1 s and its application about 2 s.",
-            whole(grace)
-        );
-        let advice =
-            "Do not delete with --force or --grace-period 0 or 1, and set terminationGracePeriodSeconds to 30 \
-                      or more; a hard eviction does the same, so set requests for what the pod really uses."
-                .to_owned();
-        findings.push(Finding { id: FindingId::NoGrace, container: None, message, advice });
-    }
+    findings.extend(pod::find(timeline, pod, config));
     findings.sort_by_key(|finding| finding.id);
     findings
 }
@@ -54,66 +49,6 @@ fn about(timeline: &Timeline, verdict: &Verdict, config: &Config) -> Vec<Finding
 }
 
 impl Subject<'_> {
-    fn prestop_failed(&self) -> Option<Finding> {
-        let hook = self.hook(HookResult::Failed)?;
-        let status = hook.status?;
-        let took = hook.duration()?;
-        let message = if took.is_zero() {
-            format!("The preStop hook of {} could not be started: {}.", self.name(), how(status))
-        } else {
-            format!("The preStop hook of {} failed with {} after {}.", self.name(), how(status), seconds(took))
-        };
-        let advice = if took.is_zero() || matches!(status.code(), Some(126 | 127)) {
-            "Check that the hook's command is in the image and executable: the kubelet did not wait and sent the stop \
-             signal at once."
-        } else {
-            "Run the hook by hand with `kubectl exec` and make it end with exit code 0: the kubelet does not retry it and \
-             sends the stop signal at once, so what the hook was to wait for did not happen."
-        };
-        self.found(FindingId::PrestopFailed, message, advice.to_owned())
-    }
-
-    fn prestop_timeout(&self) -> Option<Finding> {
-        let hook = self.hook(HookResult::Timeout)?;
-        let stop = self.verdict.timeline.stop_signal?;
-        let ran = stop.at.since(hook.start);
-        let message = format!(
-            "The preStop hook of {} was still running {} after its start when {} was sent{}.",
-            self.name(),
-            seconds(ran),
-            stop.signal,
-            self.grace.map(|grace| format!(", with a grace period of {}", whole(grace))).unwrap_or_default(),
-        );
-        let grace = self.grace.unwrap_or(ran);
-        let advice = format!(
-            "Give the hook a limit of its own, for example `timeout {}`, or set terminationGracePeriodSeconds to at least \
-             {}: hook and shutdown share it, and after a hook that uses it up the application gets 2 s.",
-            (grace.as_secs() / 2).max(1),
-            round_up(grace.saturating_mul(2)),
-        );
-        self.found(FindingId::PrestopTimeout, message, advice)
-    }
-
-    fn prestop_costly(&self) -> Option<Finding> {
-        let hook = self.verdict.timeline.hook?;
-        let (took, cpu, processes) = (hook.duration()?, hook.cpu?, hook.processes?);
-        let busy = cpu > self.config.costly_cpu_min && cpu.as_secs_f64() > self.config.costly_cpu * took.as_secs_f64();
-        if !busy && processes <= self.config.costly_processes {
-            return None;
-        }
-        let message = format!(
-            "The preStop hook of {} used {} of CPU time and {processes} processes in {}.",
-            self.name(),
-            seconds(cpu),
-            seconds(took),
-        );
-        let advice =
-            "Do not poll in a hook: replace the loop by one `sleep`, or by the handler `sleep`, which starts no \
-                      process at all; if it must poll, let it sleep 1 s between two looks."
-                .to_owned();
-        self.found(FindingId::PrestopCostly, message, advice)
-    }
-
     fn stop_signal(&self) -> Option<Finding> {
         let stop = self.verdict.timeline.stop_signal?;
         let left = self.after_stop(&stop);
