@@ -4,6 +4,7 @@
 
 mod index;
 mod path;
+mod roles;
 pub mod podlist;
 pub mod pods_file;
 pub mod cgroupfs;
