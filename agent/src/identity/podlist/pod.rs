@@ -33,6 +33,8 @@ pub(super) fn pod(item: json::Pod) -> Result<Pod, String> {
     let status = item.status.unwrap_or_default();
 
     let (requested, grace) = deletion(&metadata, &spec, &status);
+    // Deleting the mirror of a static pod ends nothing: the kubelet makes another.
+    let requested = requested.filter(|_| annotation(CONFIG_MIRROR).is_none());
     let host_network = spec.host_network.unwrap_or(false);
     Ok(Pod {
         uid: PodUid::new(uid),

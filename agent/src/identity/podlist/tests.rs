@@ -342,6 +342,9 @@ fn static_pods_go_by_their_config_hash() {
     assert_eq!(with(r#","annotations":{"kubernetes.io/config.hash":"abc123"}"#, "").uid.as_str(), "u1");
     let pod = one(r#"{"metadata":{"name":"etcd","annotations":{"kubernetes.io/config.hash":"abc123","x":null}}}"#);
     assert_eq!((pod.uid.as_str(), &*pod.namespace), ("abc123", "default"));
+    let deleted =
+        r#","deletionTimestamp":"2026-11-20T21:01:48Z","annotations":{"kubernetes.io/config.mirror":"abc123"}"#;
+    assert_eq!(with(deleted, "").requested, None, "only the mirror is deleted");
 }
 
 #[test]
