@@ -6,21 +6,23 @@ use gracetrace::identity::kubernetes::KubernetesError;
 
 use super::fixture;
 use super::follower::{Follower, open, pace};
-use super::server::{Fault, Kind, Server};
+use super::server::Server;
 
 /// A token that is not good any more is read again; it is not asked for in the same breath.
 #[tokio::test]
 async fn a_token_that_is_replaced() {
     let events = fixture::watch("exec-prestop");
-    let server = Server::start();
+    let mut server = Server::start();
     server.push(&events[..4]);
     let mut follower = Follower::start(&server).await;
     follower.until("the list", |follower| !follower.lists().is_empty()).await;
     // The server takes another one; the file still holds the old.
+    server.leave();
     server.state().token = "second".to_owned();
-    server.fail_next(Kind::Watch, [Fault::CutAfter(0)]);
     server.push(&events[4..5]);
-    follower.wait("it is refused", |follower| follower.health.errors() >= 3).await;
+    server.come();
+    let refused = server.state().requests.len() + 3;
+    follower.wait("it is refused", |_| server.state().requests.len() >= refused).await;
     server.write_token("second");
     follower.until("the deletion", |follower| follower.told.len() > 1).await;
     follower.wait("all is well", |follower| !follower.health.is_failing()).await;

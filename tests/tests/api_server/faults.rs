@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use gracetrace::clock;
-use gracetrace::identity::Update;
 use gracetrace::identity::kubernetes::Pace;
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ fn uid(events: &[Value]) -> String {
 }
 
 /// Follows a recorded case to its end though the answers to the first requests of a kind go wrong.
-async fn follow(kind: Kind, faults: &[Fault], pace: Pace) -> Follower {
+async fn follow(kind: Kind, faults: &[Fault], pace: Pace) -> (Server, Follower) {
     let events = fixture::watch("exec-prestop");
     let server = Server::start();
     server.push(&events[..2]);
@@ -25,9 +24,10 @@ async fn follow(kind: Kind, faults: &[Fault], pace: Pace) -> Follower {
     follower.until("the list", |follower| !follower.lists().is_empty()).await;
     server.push(&events[2..]);
     let uid = uid(&events);
-    follower.until(&format!("the end after {faults:?}"), |follower| follower.is_gone(&uid)).await;
+    follower.until(&format!("the end after {faults:?}"), |follower| follower.pod(&uid).is_none()).await;
+    follower.wait("the last fault", |_| server.state().faults_left(kind) == 0).await;
     follower.wait("all is well", |follower| !follower.health.is_failing()).await;
-    follower
+    (server, follower)
 }
 
 #[tokio::test]
@@ -52,34 +52,34 @@ async fn answers_that_are_no_answers() {
         (Fault::Hang, true),
     ] {
         for kind in [Kind::List, Kind::Watch] {
-            let follower = follow(kind, &[fault.clone(), fault.clone()], quick).await;
+            let (_server, follower) = follow(kind, &[fault.clone(), fault.clone()], quick).await;
             assert_eq!(follower.health.errors() > 0, counts, "{kind:?} {fault:?}");
         }
     }
-    let follower = follow(Kind::List, &[Fault::Silent], quick).await;
+    let (_server, follower) = follow(Kind::List, &[Fault::Silent], quick).await;
     assert!(follower.health.errors() > 0);
     // A watch may have nothing to say: it is asked for anew, and that is no failure.
-    let follower = follow(Kind::Watch, &[Fault::Silent, Fault::Silent], quick).await;
+    let (_server, follower) = follow(Kind::Watch, &[Fault::Silent, Fault::Silent], quick).await;
     assert_eq!((follower.health.errors(), follower.lists().len()), (0, 1));
 }
 
 #[tokio::test]
 async fn a_watch_that_the_server_ends() {
     for code in [410, 500] {
-        let follower = follow(Kind::Watch, &[Fault::Event(code), Fault::Event(code)], pace()).await;
-        assert_eq!(follower.lists().len(), 3, "each time all pods are asked for again");
+        let (_server, mut follower) = follow(Kind::Watch, &[Fault::Event(code), Fault::Event(code)], pace()).await;
+        follower.until("a list after each", |follower| follower.lists().len() == 3).await;
         assert_eq!(follower.health.errors(), if code == 410 { 0 } else { 2 });
     }
     // After its time, every watch ends, and goes on where it was.
-    let follower = follow(Kind::Watch, &[], Pace { watch: Duration::from_secs(1), ..pace() }).await;
+    let (_server, follower) = follow(Kind::Watch, &[], Pace { watch: Duration::from_secs(1), ..pace() }).await;
     assert_eq!((follower.lists().len(), follower.health.errors()), (1, 0));
 }
 
 #[tokio::test]
 async fn byte_by_byte() {
-    let follower = follow(Kind::List, &[Fault::ByteByByte], pace()).await;
+    let (_server, follower) = follow(Kind::List, &[Fault::ByteByByte], pace()).await;
     assert_eq!((follower.lists().len(), follower.health.errors()), (1, 0));
-    let follower = follow(Kind::Watch, &[Fault::ByteByByte], pace()).await;
+    let (_server, follower) = follow(Kind::Watch, &[Fault::ByteByByte], pace()).await;
     assert_eq!((follower.lists().len(), follower.health.errors()), (1, 0));
 }
 
@@ -102,20 +102,4 @@ async fn pods_that_cannot_be_read() {
     let uid = uid(&events);
     follower.until("the end", |follower| follower.is_gone(&uid)).await;
     assert_eq!((follower.health.skipped(), follower.health.errors()), (2, 0));
-}
-
-/// Nobody who is slow to take updates loses one.
-#[tokio::test]
-async fn a_pipeline_that_is_slow() {
-    let events = fixture::watch("rolling-update");
-    let server = Server::start();
-    let mut follower = Follower::start(&server).await;
-    server.push(&events);
-    // The source fills the channel and waits; only then is it read.
-    follower.wait("something", |_| server.state().asked("watch=true") > 0).await;
-    follower
-        .until("the end", |follower| {
-            follower.told.iter().filter(|update| matches!(update, Update::PodGone { .. })).count() == 4
-        })
-        .await;
 }

@@ -28,7 +28,7 @@ async fn deletions_that_nobody_saw() {
     for as_event in [false, true] {
         let events = fixture::watch(DEPLOYMENT);
         // Two pods run, the next event is the first deletion.
-        let (before, after) = events.split_at(18);
+        let (before, after) = events.split_at(12);
         let mut server = Server::start();
         server.push(before);
         let mut follower = Follower::start(&server).await.with_cgroups_of(&events);
@@ -49,7 +49,7 @@ async fn deletions_that_nobody_saw() {
         follower.wait("the loss is seen", |follower| follower.health.is_failing()).await;
         assert!(old.iter().all(|uid| follower.pod(uid).is_some()), "the last state stays");
         // Everything up to the end of the two.
-        server.push(&after[..8]);
+        server.push(&after[..14]);
         server.state().history.compact();
         if !as_event {
             server.fail_next(Kind::Watch, [Fault::Refuse(410, "too old resource version".into())]);
@@ -67,10 +67,10 @@ async fn deletions_that_nobody_saw() {
         let newer = follower.pod(last[0]).expect("listed");
         assert_eq!(newer.reason, None);
         // And it goes on from there.
-        server.push(&after[8..]);
+        server.push(&after[14..]);
         follower
             .until("the rest", |follower| {
-                after[8..]
+                after[14..]
                     .iter()
                     .all(|event| event["type"] != "DELETED" || follower.is_gone(uids(std::slice::from_ref(event))[0]))
             })
@@ -116,19 +116,26 @@ async fn away_at_the_start() {
 /// A server that was restored from a backup knows less than the source has seen.
 #[tokio::test]
 async fn a_server_that_is_behind() {
-    let server = Server::start();
+    let mut server = Server::start();
     server.push(&[event("ADDED", 5, "a", "node1")]);
     let mut follower = Follower::start(&server).await;
     follower.until("the list", |follower| follower.lists().len() == 1).await;
+    server.leave();
     // It says what cannot be read, so that a list is asked for, and that list is refused once.
     server.fail_next(Kind::Watch, [Fault::Garbage]);
     server.fail_next(Kind::List, [Fault::Refuse(504, "Timeout: Too large resource version: 5, current: 3".into())]);
     server.push(&[event("ADDED", 6, "b", "node1")]);
     server.state().requests.clear();
-    server.fail_next(Kind::Watch, [Fault::Garbage]);
-    follower.until("b", |follower| follower.pod("uid-b").is_some()).await;
+    server.come();
+    follower.until("the second list", |follower| follower.lists().len() == 2).await;
+    assert_eq!(follower.lists()[1], ["uid-a", "uid-b"]);
+    let lists: Vec<String> =
+        server.state().requests.iter().filter(|request| request.contains("limit=")).cloned().collect();
+    let [refused, good] = &lists[..] else { panic!("{lists:?}") };
+    assert!(refused.ends_with("&resourceVersion=5&resourceVersionMatch=NotOlderThan"), "{refused}");
+    assert!(good.ends_with("limit=2"), "whatever there is: {good}");
     server.push(&[event("DELETED", 7, "a", "node1")]);
-    follower.until("a's end", |follower| follower.is_gone("uid-a")).await;
+    follower.until("a's end", |follower| follower.pod("uid-a").is_none()).await;
 }
 
 /// Long lists come in pages; pods of other nodes are not asked for.

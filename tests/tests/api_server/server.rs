@@ -79,6 +79,10 @@ impl State {
         self.faults.get_mut(&kind)?.pop_front()?
     }
 
+    pub(crate) fn faults_left(&self, kind: Kind) -> usize {
+        self.faults.get(&kind).map_or(0, VecDeque::len)
+    }
+
     /// How often something was asked for.
     pub(crate) fn asked(&self, part: &str) -> usize {
         self.requests.iter().filter(|request| request.contains(part)).count()

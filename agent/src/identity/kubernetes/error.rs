@@ -84,17 +84,26 @@ impl ApiError {
 }
 
 /// An error with what is behind it, on one line; without what the one before has said already.
-pub(super) fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = one_line(&error.to_string());
-    let mut next = error.source();
-    while let Some(cause) = next {
+    for cause in chain(error).skip(1) {
         let said = one_line(&cause.to_string());
         if !text.contains(&said) {
             text = format!("{text}: {said}");
         }
-        next = cause.source();
     }
     text
+}
+
+/// An error and all that is behind it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        // An io::Error's own `source` is that of the error inside it, and skips that one.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    })
 }
 
 /// At most this much of what others say goes into a message.
@@ -110,14 +119,5 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 fn is_tls(error: &kube::Error) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(cause) = next {
-        // An io::Error's own `source` is that of the error inside it, and skips that.
-        let inner = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    chain(error).any(|cause| cause.is::<rustls::Error>())
 }
