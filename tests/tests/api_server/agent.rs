@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gracetrace::identity::cgroupfs::CgroupRoot;
 use gracetrace_tests::agent::built;
@@ -27,16 +28,23 @@ struct Agent {
 
 impl Agent {
     fn start(server: &Server) -> Agent {
+        Agent::start_with(&["--kubernetes", "--node-name", "node1"], server)
+    }
+
+    fn start_with(arguments: &[&str], server: &Server) -> Agent {
         let folder = TempDir::new().expect("a folder");
         let root = CgroupRoot::find(None).expect("cgroups");
-        let cgroups = root.dir().join(format!("gracetrace-api-server-{}.slice", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let cgroups = root.dir().join(format!("gracetrace-api-server-{}-{number}.slice", std::process::id()));
         fs::create_dir(&cgroups).expect("a cgroup");
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let address = address.expect("a free port");
         let log = folder.path().join("log");
         let spawned = Command::new(built())
-            .args(["run", "--listen", &address.to_string(), "--kubernetes", "--node-name", "node1", "--cgroup-root"])
+            .args(["run", "--listen", &address.to_string(), "--cgroup-root"])
             .arg(&cgroups)
+            .args(arguments)
             .env("KUBECONFIG", server.kubeconfig())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -73,6 +81,13 @@ impl Agent {
         let (_, text) = self.get("/metrics")?;
         let line = text.lines().find(|line| line.starts_with(name) && line.contains("source=\"kubernetes\""))?;
         line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// Kilobytes that it holds.
+    fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it still runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     fn stop(mut self) -> String {
@@ -129,6 +144,34 @@ fn works_without_the_server_and_with_it() {
     let said = agent.stop();
     assert_eq!(said.lines().filter(|line| line.contains(" WARN ")).count(), 2, "one per loss: {said}");
     assert!(said.contains("watching the pods of the node node1 at https://127.0.0.1:"), "{said}");
+}
+
+/// What the source costs with all the pods of a large node, each with everything that a real one carries.
+#[test]
+fn three_hundred_pods_cost_little_memory() {
+    let server = Server::start();
+    let pod = fixture::watch("exec-prestop").remove(3);
+    let pods: Vec<_> = (1..=300)
+        .map(|number: u32| {
+            let mut pod = pod.clone();
+            pod["type"] = "ADDED".into();
+            let metadata = &mut pod["object"]["metadata"];
+            metadata["uid"] = format!("8c577ce9-7ba8-49d7-bb86-{number:012}").into();
+            metadata["name"] = format!("pod-{number}").into();
+            metadata["resourceVersion"] = number.to_string().into();
+            pod
+        })
+        .collect();
+    server.push(&pods);
+    let without = Agent::start_with(&[], &server);
+    wait::until("it is ready", || matches!(without.get("/readyz"), Some((200, _))));
+    let with = Agent::start(&server);
+    wait::until("it has all pods", || server.state().asked("watch=true") > 0);
+    wait::until("it is ready", || matches!(with.get("/readyz"), Some((200, _))));
+    wait::until("its state is shown", || with.metric(AGE).is_some());
+    let (without, with) = (without.resident(), with.resident());
+    println!("resident: {without} kB without the API, {with} kB with 300 pods of it");
+    assert!(with < without + 12 * 1024, "{without} kB without, {with} kB with");
 }
 
 /// What is wrong with the configuration is said at once, with the way out.

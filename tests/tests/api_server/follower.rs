@@ -132,10 +132,10 @@ impl Follower {
 
     /// Lists so far, each as the uids in it.
     pub(crate) fn lists(&self) -> Vec<Vec<&str>> {
-        let uids = |update| match update {
-            &Update::Pods { ref pods, .. } => Some(pods.iter().map(|pod| pod.uid.as_str()).collect()),
-            _ => None,
-        };
+        fn uids(update: &Update) -> Option<Vec<&str>> {
+            let Update::Pods { pods, .. } = update else { return None };
+            Some(pods.iter().map(|pod| pod.uid.as_str()).collect())
+        }
         self.told.iter().filter_map(uids).collect()
     }
 
