@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::model::BootTime;
+use crate::model::{BootTime, WallTime};
 
 /// Boot time now.
 pub fn boot_now() -> BootTime {
@@ -20,6 +20,11 @@ pub fn wall_offset_ns() -> i64 {
     let wall = nanoseconds(clock_gettime(ClockId::Realtime));
     let after = nanoseconds(clock_gettime(ClockId::Boottime));
     wall - (before + (after - before) / 2)
+}
+
+/// The wall clock now.
+pub fn wall_now() -> WallTime {
+    WallTime(nanoseconds(clock_gettime(ClockId::Realtime)))
 }
 
 /// The runtime's own time, for its timers.

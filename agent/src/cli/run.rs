@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,6 +17,7 @@ use crate::http::{self, Health};
 use crate::identity::Source;
 use crate::identity::cgroupfs::CgroupRoot;
 use crate::identity::cri::{Cri, Socket};
+use crate::identity::kubernetes::{self, Kubernetes};
 use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
@@ -39,6 +41,12 @@ pub(super) struct Run {
     /// Socket of the container runtime, a path or unix:///PATH; none to do without it
     #[arg(long, value_name = "SOCKET", default_value = "auto", env = "GRACETRACE_CRI")]
     cri: Socket,
+    /// Watch this node's pods through the Kubernetes API: as the pod's service account, or as a kubeconfig says
+    #[arg(long, env = "GRACETRACE_KUBERNETES", value_parser = BoolishValueParser::new())]
+    kubernetes: bool,
+    /// The name of this node in Kubernetes
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
     /// Where pods are looked for [default: the root of the cgroup v2 hierarchy]
     #[arg(long, value_name = "DIR", env = "GRACETRACE_CGROUP_ROOT")]
     cgroup_root: Option<PathBuf>,
@@ -65,6 +73,7 @@ pub(super) struct Run {
 const EXAMPLES: &str = "\
 Examples:
   gracetrace run
+  gracetrace run --kubernetes --node-name node1
   gracetrace run --pods /var/lib/gracetrace/pods.json --record /var/tmp/incident.gz
   curl -s http://127.0.0.1:9464/api/v1/terminations | jq
   RUST_LOG=gracetrace=debug gracetrace run
@@ -99,6 +108,11 @@ impl Run {
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
         let cgroup_root = CgroupRoot::find(self.cgroup_root.as_deref())?;
         let pods = self.pods.as_deref().map(|path| PodsFile::open(path, clock::boot_now)).transpose()?;
+        let node_name = self.node_name.filter(|name| !name.is_empty());
+        let kubernetes = match self.kubernetes {
+            true => Some(Kubernetes::open(kubernetes_options(node_name.clone())).await?),
+            false => None,
+        };
         let mut recorder = self.record.as_deref().map(Recorder::create).transpose()?;
         let stop = asked_to_stop()?;
         let probe = Probe::load(&probe::Options {
@@ -152,6 +166,14 @@ impl Run {
             sources.push((Source::Cri, cri.health()));
             tokio::spawn(cri.run(sender.clone()));
         }
+        let mut questions = None;
+        if let Some(kubernetes) = kubernetes {
+            sources.push((Source::Kubernetes, kubernetes.health()));
+            // A question that has to wait long is not worth an answer.
+            let (ask, asked) = mpsc::channel(64);
+            questions = Some(ask);
+            tokio::spawn(kubernetes.run(sender.clone(), asked));
+        }
         tracing::info!("gracetrace {} on http://{address}/", env!("CARGO_PKG_VERSION"));
         let live = Live {
             pipeline: Pipeline::new(config, store, Arc::clone(&metrics)),
@@ -160,7 +182,8 @@ impl Run {
             cgroup_root,
             sources,
             container_came,
-            questions: None,
+            questions,
+            node_name: node_name.map(Arc::from),
             recorder,
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
             metrics,
@@ -176,6 +199,16 @@ impl Run {
         let _ = server.await;
         drop(sender);
         Ok(result?)
+    }
+}
+
+fn kubernetes_options(node: Option<String>) -> kubernetes::Options {
+    kubernetes::Options {
+        node,
+        kubeconfig: None,
+        pace: kubernetes::Pace::default(),
+        now: clock::boot_now,
+        wall: clock::wall_now,
     }
 }
 

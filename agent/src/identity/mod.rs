@@ -1,13 +1,14 @@
 //! Whose a cgroup is: cgroup to container to pod. A pure [`Index`] merges what sources say; the sources do the IO and
-//! send [`Update`]s: cgroup paths (`cgroupfs`, and the kernel's own cgroup events), the container runtime (`cri`) and a
-//! file of pods (`pods_file`). A source that is added later sends the same [`Update::Pods`] under a [`Source`] of its own.
+//! send [`Update`]s: cgroup paths (`cgroupfs`, and the kernel's own cgroup events), the container runtime (`cri`), the
+//! Kubernetes API (`kubernetes`) and a file of pods (`pods_file`). Each tells under a [`Source`] of its own.
 
 mod index;
 mod path;
-pub mod podlist;
-pub mod pods_file;
-pub mod cri;
 mod roles;
+pub mod podlist;
+pub mod kubernetes;
+pub mod cri;
+pub mod pods_file;
 pub mod cgroupfs;
 mod health;
 
@@ -59,6 +60,20 @@ pub enum Update {
         /// False when a limit ended the walk: then a cgroup that is missing may still be there.
         complete: bool,
     },
+}
+
+impl Update {
+    /// Says where pods are whose source does not know: a runtime has no name for its node.
+    pub fn fill_node(&mut self, node: &Arc<str>) {
+        let pods = match self {
+            Update::Pods { pods, .. } => pods.as_mut_slice(),
+            Update::Pod { pod, .. } => std::slice::from_mut(&mut **pod),
+            Update::PodGone { .. } | Update::Explained { .. } | Update::Cgroups { .. } => return,
+        };
+        for pod in pods {
+            pod.node.get_or_insert_with(|| Arc::clone(node));
+        }
+    }
 }
 
 /// A source of pods. The order is the order of trust: the last one wins when two tell of one pod.

@@ -72,6 +72,8 @@ pub struct Live {
     pub container_came: Arc<Notify>,
     /// Whom to ask why a pod was ended, if there is somebody.
     pub questions: Option<mpsc::Sender<Arc<Pod>>>,
+    /// The node that pods are on whose source does not say.
+    pub node_name: Option<Arc<str>>,
     /// Inputs go there too, if asked for.
     pub recorder: Option<Recorder>,
     /// One line of JSON per termination.
@@ -137,7 +139,12 @@ impl Live {
                         self.feed(Input::Kernel(event));
                     }
                 }
-                Some(update) = self.updates.recv() => self.feed(Input::Identity(update)),
+                Some(mut update) = self.updates.recv() => {
+                    if let Some(node) = &self.node_name {
+                        update.fill_node(node);
+                    }
+                    self.feed(Input::Identity(update));
+                }
                 walked = self.scans.next() => self.take_walk(walked),
                 () = sleep_until(next_tick) => {
                     if clock::timer_now() >= housekeeping {

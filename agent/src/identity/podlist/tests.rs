@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::{
+    ContainerId, ContainerSpec, LifecycleHandler, Probe, ProbeKind, Reason, Role, Signal, WallTime, Workload,
+};
 
 fn one(text: &str) -> Pod {
     let mut list = PodList::parse(text).unwrap();
@@ -81,13 +86,23 @@ fn graces() {
     assert_eq!(requested(&deleted(""), spec), (wall("2026-11-20T21:01:38Z"), Some(10)));
     // A force delete, while containers run.
     let zero = deleted(r#","deletionGracePeriodSeconds":0"#);
-    assert_eq!(requested(&zero, spec), (wall("2026-11-20T21:01:48Z"), Some(0)));
+    assert_eq!(requested(&zero, spec), (wall("2026-11-20T21:01:48Z"), Some(1)), "the kubelet grants one");
+    assert_eq!(requested("", r#","spec":{"terminationGracePeriodSeconds":0}"#), (None, Some(1)));
     // The kubelet's last write, as 1.36 does it and as older ones.
     let ended = format!(r#"{spec},"status":{{"phase":"Succeeded"}}"#);
     assert_eq!(requested(&zero, &ended), (None, Some(10)));
     let ended =
         format!(r#"{spec},"status":{{"phase":"Running","containerStatuses":[{{"state":{{"terminated":{{}}}}}}]}}"#);
     assert_eq!(requested(&zero, &ended), (None, Some(10)));
+    let running = |init: &str| {
+        let waiting = r#"{"state":{"waiting":{"reason":"CrashLoopBackOff"}}}"#;
+        requested(
+            &zero,
+            &format!(r#"{spec},"status":{{"containerStatuses":[{waiting}],"initContainerStatuses":[{init}]}}"#),
+        )
+    };
+    assert_eq!(running(""), (None, Some(10)), "it waited to be started again");
+    assert_eq!(running(r#"{"state":{"running":{}}}"#).1, Some(1));
     assert_eq!(requested(r#","deletionTimestamp":"soon""#, spec), (None, Some(10)));
     let extremes = format!(r#"{},"deletionGracePeriodSeconds":{}"#, deleted(""), i64::MAX);
     assert_eq!(requested(&extremes, spec).0, None, "does not overflow");
@@ -152,7 +167,173 @@ fn workloads() {
     check(&owner("Job", "report-1"), "Job", "report-1");
     check(&owner("Job", "report-2940192x"), "Job", "report-2940192x");
     check(&owner("StatefulSet", "db"), "StatefulSet", "db");
+    check(&owner("Node", "1"), "Pod", "web");
+    check(&owner("Node", "web-1"), "Pod", "web-1");
     check(&owner("Node", "node1"), "Pod", "web-1");
+    let rollout = r#","labels":{"rollouts-pod-template-hash":"6fb8","pod-template-hash":null}"#;
+    check(&(owner("ReplicaSet", "web-6fb8") + rollout), "Rollout", "web");
+    check(&(owner("ReplicaSet", "web-") + r#","labels":{"pod-template-hash":""}"#), "ReplicaSet", "web-");
+}
+
+#[test]
+fn reasons() {
+    let check = |status: &str, expect: Option<Reason>| {
+        let pod = with("", &format!(r#","status":{{{status}}}"#));
+        assert_eq!(pod.reason, expect, "{status}");
+    };
+    let target = |reason: &str, holds: &str| {
+        format!(
+            r#""conditions":[{{"type":"Ready","status":"True","reason":"PreemptionByScheduler"}},
+                {{"type":"DisruptionTarget","status":"{holds}","reason":"{reason}"}}]"#
+        )
+    };
+    check("", None);
+    check(r#""conditions":null,"reason":null"#, None);
+    check(&target("PreemptionByScheduler", "True"), Some(Reason::Preemption));
+    check(&target("PreemptionByScheduler", "False"), None);
+    check(&target("EvictionByEvictionAPI", "True"), Some(Reason::Eviction));
+    check(&target("DeletionByTaintManager", "True"), Some(Reason::Eviction));
+    check(&target("DeletionByPodGC", "True"), Some(Reason::Deletion));
+    check(&target("TerminationByKubelet", "True"), Some(Reason::Eviction));
+    check(&target("Else", "True"), None);
+    check(r#""reason":"Evicted""#, Some(Reason::Eviction));
+    check(r#""reason":"NodeAffinity""#, None);
+    for (reason, expect) in [
+        ("Terminated", Reason::NodeShutdown),
+        ("NodeShutdown", Reason::NodeShutdown),
+        ("Preempting", Reason::Preemption),
+        ("Evicted", Reason::Eviction),
+    ] {
+        check(&format!(r#""reason":"{reason}",{}"#, target("TerminationByKubelet", "True")), Some(expect));
+    }
+}
+
+#[test]
+fn addresses() {
+    let check = |spec: &str, status: &str, expect: &[&str]| {
+        let pod = with("", &format!(r#","spec":{{{spec}}},"status":{{{status}}}"#));
+        let got: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(got, expect, "{spec} {status}");
+        assert_eq!(pod.host_network, !spec.is_empty());
+    };
+    let host = r#""hostIP":"10.87.0.2","hostIPs":[{"ip":"10.87.0.2"},{"ip":"fd00::2"}]"#;
+    check("", host, &[]);
+    check(
+        "",
+        r#""podIP":"10.88.0.26","podIPs":[{"ip":"10.88.0.26"},{"ip":"fd00::26"},{},{"ip":"x"}]"#,
+        &["10.88.0.26", "fd00::26"],
+    );
+    check("", r#""podIP":"10.88.0.26","podIPs":null"#, &["10.88.0.26"]);
+    check(r#""hostNetwork":true"#, host, &["10.87.0.2", "fd00::2"]);
+    check(r#""hostNetwork":true"#, r#""hostIP":"10.87.0.2""#, &["10.87.0.2"]);
+}
+
+#[test]
+fn handlers_and_probes() {
+    let pod = with(
+        "",
+        r#","spec":{"containers":[{"name":"web",
+            "ports":[{"containerPort":9},{"name":"http","containerPort":8080},{"name":"odd"}],
+            "lifecycle":{
+                "postStart":{"httpGet":{"path":"up","port":"http","scheme":"HTTPS","host":"10.0.0.9"}},
+                "preStop":{"httpGet":{"port":"odd","host":"","scheme":"HTTP"}}},
+            "livenessProbe":{"exec":{"command":["test","-e","/ok"]},"periodSeconds":1},
+            "readinessProbe":{"httpGet":{"path":"/ready","port":"http"}},
+            "startupProbe":null},
+            {"name":"odd","lifecycle":{"preStop":{"httpGet":{"port":70000}}},"startupProbe":{"exec":{}}}]}"#,
+    );
+    let [web, odd] = &pod.containers[..] else { panic!("{pod:?}") };
+    let http = |https, host: Option<&str>, port: &str, path: &str| {
+        Some(LifecycleHandler::Http { https, host: host.map(Into::into), port: port.into(), path: path.into() })
+    };
+    assert_eq!(web.post_start, http(true, Some("10.0.0.9"), "8080", "/up"));
+    assert_eq!(web.pre_stop, http(false, None, "odd", "/"));
+    let exec = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+    assert_eq!(
+        web.probes,
+        [
+            Probe { kind: ProbeKind::Liveness, command: exec(&["test", "-e", "/ok"]) },
+            Probe { kind: ProbeKind::Readiness, command: None }
+        ]
+    );
+    assert_eq!(odd.pre_stop, http(false, None, "70000", "/"));
+    assert_eq!(odd.probes, [Probe { kind: ProbeKind::Startup, command: exec(&[]) }]);
+}
+
+#[test]
+fn sidecars_by_name_have_an_app_beside_them() {
+    let roles = |names: &[&str]| {
+        let containers: Vec<String> = names.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
+        let pod = with(
+            "",
+            &format!(
+                r#","spec":{{"containers":[{}],"initContainers":[{{"name":"istio-proxy"}}]}}"#,
+                containers.join(",")
+            ),
+        );
+        pod.containers.iter().map(|container| container.role).collect::<Vec<_>>()
+    };
+    assert_eq!(roles(&["istio-proxy", "app"]), [Role::Sidecar, Role::App, Role::Init]);
+    assert_eq!(roles(&["istio-proxy"]), [Role::App, Role::Init]);
+    assert_eq!(roles(&["istio-proxy", "daprd"]), [Role::App, Role::App, Role::Init]);
+}
+
+#[test]
+fn the_instance_before_is_one_of_its_own() {
+    let of = |status: &str| {
+        let pod = with(
+            "",
+            &format!(
+                r#","spec":{{"containers":[{{"name":"app","image":"a"}},{{"name":"b"}}]}},"status":{{"containerStatuses":[{{"name":"app",{status}}}]}}"#
+            ),
+        );
+        let id = |spec: &ContainerSpec| spec.id.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        pod.containers
+            .iter()
+            .map(|spec| format!("{}:{}:{}", spec.name, id(spec), spec.image))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let before = r#""lastState":{"terminated":{"containerID":"containerd://1"}}"#;
+    assert_eq!(
+        of(&format!(r#""containerID":"containerd://2","state":{{"running":{{}}}},{before}"#)),
+        "app:2:a app:1:a b:-:"
+    );
+    assert_eq!(of(&format!(r#""containerID":"containerd://1","state":{{"waiting":{{}}}},{before}"#)), "app:1:a b:-:");
+    assert_eq!(of(r#""state":{"terminated":{"containerID":"containerd://3"}}"#), "app:3:a b:-:");
+    assert_eq!(of(r#""state":null,"lastState":{"terminated":null}"#), "app:-:a b:-:");
+}
+
+#[test]
+fn watch_events() {
+    let parse = |line: &str| WatchEvent::parse(line).unwrap();
+    let pod = r#"{"metadata":{"name":"a","uid":"1","resourceVersion":"7"}}"#;
+    let (WatchEvent::Applied(read), version) = parse(&format!(r#"{{"type":"ADDED","object":{pod}}}"#)) else {
+        panic!()
+    };
+    assert_eq!((&*read.name, version.as_deref()), ("a", Some("7")));
+    let deleted = parse(&format!(r#"{{"object":{pod},"type":"DELETED"}}"#));
+    assert!(matches!(deleted.0, WatchEvent::Deleted(pod) if pod.uid.as_str() == "1"));
+    let bookmark = parse(r#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9"}}}"#);
+    assert!(matches!(bookmark, (WatchEvent::Bookmark, Some(version)) if version == "9"));
+    let error = parse(r#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#);
+    assert!(matches!(error, (WatchEvent::Error(status), None) if status.contains("410")));
+    let skipped = parse(r#"{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"8"}}}"#);
+    assert!(matches!(skipped, (WatchEvent::Skipped { name, .. }, Some(version)) if name == "?/a" && version == "8"));
+    assert!(matches!(parse(&format!(r#"{{"type":"NEW","object":{pod}}}"#)).0, WatchEvent::Other));
+    for line in ["", "{", "[]", "{}", r#"{"type":"ADDED"}"#, r#"{"type":7,"object":{}}"#] {
+        assert!(WatchEvent::parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn lists_of_the_api_server_say_where_to_go_on() {
+    let list = PodList::parse(r#"{"kind":"PodList","metadata":{"resourceVersion":"70","continue":"abc"},"items":[]}"#);
+    let list = list.unwrap();
+    assert_eq!((list.version.as_deref(), list.next.as_deref()), (Some("70"), Some("abc")));
+    let list =
+        PodList::parse(r#"{"kind":"PodList","metadata":{"resourceVersion":"","continue":""},"items":[]}"#).unwrap();
+    assert_eq!((list.version, list.next), (None, None));
 }
 
 #[test]
@@ -161,6 +342,9 @@ fn static_pods_go_by_their_config_hash() {
     assert_eq!(with(r#","annotations":{"kubernetes.io/config.hash":"abc123"}"#, "").uid.as_str(), "u1");
     let pod = one(r#"{"metadata":{"name":"etcd","annotations":{"kubernetes.io/config.hash":"abc123","x":null}}}"#);
     assert_eq!((pod.uid.as_str(), &*pod.namespace), ("abc123", "default"));
+    let deleted =
+        r#","deletionTimestamp":"2026-11-20T21:01:48Z","annotations":{"kubernetes.io/config.mirror":"abc123"}"#;
+    assert_eq!(with(deleted, "").requested, None, "only the mirror is deleted");
 }
 
 #[test]
