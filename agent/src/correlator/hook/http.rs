@@ -6,10 +6,12 @@ use crate::correlator::stop::Stop;
 use crate::correlator::verdict::Scene;
 use crate::model::{HookResult, LifecycleHandler};
 
-/// The requests to the handler's path.
+/// The requests to the handler's path. The hooks that see them come and go with the kubelet's cgroup: where they were not
+/// there from the start, one without an answer says nothing.
 pub(super) fn runs(scene: &Scene<'_>, path: &str) -> Vec<Run> {
     let all = scene.evidence.exchanges.all();
-    let asked = all.iter().filter(|exchange| is_path(exchange.request, path));
+    let counts = |answered: bool| answered || scene.config.sight.http_hooks;
+    let asked = all.iter().filter(|it| is_path(it.request, path) && counts(it.response.is_some()));
     let run = asked.map(|exchange| Run {
         start: exchange.at,
         counters: exchange.counters,

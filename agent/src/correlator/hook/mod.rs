@@ -109,7 +109,7 @@ fn follow_limit(scene: &Scene<'_>, run: &Run) -> BootTime {
 fn runs(scene: &Scene<'_>) -> Vec<Run> {
     let mut runs = match scene.spec_hook() {
         Some(LifecycleHandler::Exec(_)) => exec::runs(scene),
-        Some(LifecycleHandler::Http { path, .. }) if scene.config.sight.http_hooks => http::runs(scene, path),
+        Some(LifecycleHandler::Http { path, .. }) => http::runs(scene, path),
         _ => Vec::new(),
     };
     let exit = scene.evidence.exit.as_ref().map(|ended| ended.at);

@@ -303,3 +303,22 @@ fn connections_are_counted_from_the_first_record_in_the_container() {
     assert_eq!(counted("", "2000 app conns in=20 total=100"), (twenty, true));
     assert_eq!(counted("950 app conns in=20 total=100", ""), (twenty, false), "the request came with counts");
 }
+
+/// The kubelet was started after the agent, say.
+#[test]
+fn what_was_seen_counts_though_not_everything_can_be_seen() {
+    let blind = Case { sight: Sight::without(["cgroup_skb_egress"]), ..case() };
+    let script = |answer: &str| {
+        format!("0 app start\n900 app deleted\n1000 app ask /prestop?sleep=2\n{answer}\n3012 app term\n4000 app end 0")
+    };
+    blind.check(
+        &script("3000 app answer 200"),
+        "graceful 1000..4001 deletion
+         app: graceful hook 1000..3000 success=200 SIGTERM@3012 handled exit@4000=0",
+    );
+    blind.check(
+        &script(""),
+        "graceful 1900..4001 deletion
+         app: graceful hook ~1900..3012 - SIGTERM@3012 handled exit@4000=0",
+    );
+}
