@@ -12,9 +12,10 @@ mod globals;
 pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK, SOCK_CGROUP_POINTER, SOCK_CGROUP_TAGGED};
 pub use maps::{
     CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, CGROUP_KIND_PENDING, Cgroup, Container, Entered,
-    Socket,
+    Request, Socket,
 };
 pub use records::{
     ARGV_LEN, COMM_LEN, CgroupEvent, CgroupMkdir, Counters, Exec, Exit, FILENAME_LEN, FLAG_ENTERED, FLAG_GROUP,
-    FLAG_INIT, FLAG_TRUNCATED, Header, Hook, MarkVictim, PATH_LEN, SignalDeliver, SignalGenerate,
+    FLAG_INIT, FLAG_TRUNCATED, Flow, HEAD_LEN, Header, Hook, HookRequest, HookResponse, MarkVictim, PATH_LEN,
+    SignalDeliver, SignalGenerate,
 };

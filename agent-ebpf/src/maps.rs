@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::Counters;
+use crate::{Counters, Flow};
 
 /// A cgroup above containers: the root of all pods, a QoS class, a pod. Its processes are not a container's.
 pub const CGROUP_KIND_ANCESTOR: u32 = 1;
@@ -62,4 +62,18 @@ pub struct Socket {
     pub cgroup: u64,
     /// 1 when the connection came in, 0 when it went out.
     pub inbound: u64,
+}
+
+/// Value of the map `REQUESTS`, keyed by a socket's cookie: the last request of an httpGet hook that it sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Request {
+    /// The connection.
+    pub flow: Flow,
+    /// TCP sequence number of the request's first byte: the same number is the same request, sent again.
+    pub sequence: u32,
+    /// TCP sequence number that the response's first byte will have.
+    pub response_sequence: u32,
+    /// 1 once the response was seen.
+    pub answered: u32,
 }

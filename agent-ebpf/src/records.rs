@@ -10,6 +10,8 @@ pub const FILENAME_LEN: usize = 64;
 pub const ARGV_LEN: usize = 512;
 /// Bytes kept of a cgroup's path, with its NUL; [`FLAG_TRUNCATED`] tells when it was longer.
 pub const PATH_LEN: usize = 512;
+/// Bytes kept of an HTTP request; [`HookRequest::head_len`] tells how many there are.
+pub const HEAD_LEN: usize = 256;
 
 /// The process entered the container from outside: its parent does not belong to the container.
 pub const FLAG_ENTERED: u32 = 1 << 0;
@@ -20,8 +22,8 @@ pub const FLAG_GROUP: u32 = 1 << 2;
 /// A path did not fit into its record.
 pub const FLAG_TRUNCATED: u32 = 1 << 3;
 
-/// The kernel hooks, by the names of their tracepoints. The numbers index the drop counters and stand in
-/// [`Header::hook`].
+/// The kernel hooks, by the names of their tracepoints, or of the programs on the kubelet's cgroup. The numbers index
+/// the drop counters and stand in [`Header::hook`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum Hook {
@@ -45,11 +47,15 @@ pub enum Hook {
     CgroupRmdir = 8,
     /// `cgroup_notify_populated`
     CgroupNotifyPopulated = 9,
+    /// `cgroup_skb_egress`: a packet that a process of the kubelet's cgroup sends
+    CgroupSkbEgress = 10,
+    /// `cgroup_skb_ingress`: a packet that a process of the kubelet's cgroup receives
+    CgroupSkbIngress = 11,
 }
 
 impl Hook {
     /// Every hook, in the order of its number.
-    pub const ALL: [Hook; 10] = [
+    pub const ALL: [Hook; 12] = [
         Hook::SchedProcessExec,
         Hook::SchedProcessFork,
         Hook::SchedProcessExit,
@@ -60,9 +66,16 @@ impl Hook {
         Hook::CgroupMkdir,
         Hook::CgroupRmdir,
         Hook::CgroupNotifyPopulated,
+        Hook::CgroupSkbEgress,
+        Hook::CgroupSkbIngress,
     ];
 
-    /// The tracepoint's name, which is also the program's.
+    /// Whether it is a tracepoint. The others are attached to the kubelet's cgroup.
+    pub const fn is_tracepoint(self) -> bool {
+        !matches!(self, Hook::CgroupSkbEgress | Hook::CgroupSkbIngress)
+    }
+
+    /// The program's name, which is also the tracepoint's if it is one.
     pub const fn name(self) -> &'static str {
         match self {
             Hook::SchedProcessExec => "sched_process_exec",
@@ -75,6 +88,8 @@ impl Hook {
             Hook::CgroupMkdir => "cgroup_mkdir",
             Hook::CgroupRmdir => "cgroup_rmdir",
             Hook::CgroupNotifyPopulated => "cgroup_notify_populated",
+            Hook::CgroupSkbEgress => "cgroup_skb_egress",
+            Hook::CgroupSkbIngress => "cgroup_skb_ingress",
         }
     }
 }
@@ -238,6 +253,47 @@ pub struct CgroupEvent {
     pub reserved: u32,
 }
 
+/// The ends of a TCP connection of the kubelet. Addresses are in network byte order, IPv4 mapped into IPv6
+/// (`::ffff:a.b.c.d`); ports are numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow {
+    /// The kubelet's address.
+    pub client: [u32; 4],
+    /// The pod's address.
+    pub server: [u32; 4],
+    /// The kubelet's port.
+    pub client_port: u16,
+    /// The pod's port.
+    pub server_port: u16,
+}
+
+/// The kubelet sends the request of an httpGet hook (`cgroup_skb_egress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HookRequest {
+    /// No flags. Its cgroup is the kubelet's.
+    pub header: Header,
+    /// The connection.
+    pub flow: Flow,
+    /// How many bytes of `head` there are; the others are 0.
+    pub head_len: u32,
+    /// The start of the request, from its request line on.
+    pub head: [u8; HEAD_LEN],
+}
+
+/// A container answers the request of an httpGet hook (`cgroup_skb_ingress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HookResponse {
+    /// No flags. Its cgroup is the kubelet's.
+    pub header: Header,
+    /// The connection, just as in the request's record.
+    pub flow: Flow,
+    /// HTTP status: 101, or 200 to 999.
+    pub status: u32,
+}
+
 const _: () = {
     assert!(size_of::<Counters>() == 64);
     assert!(size_of::<Header>() == 88);
@@ -248,4 +304,7 @@ const _: () = {
     assert!(size_of::<MarkVictim>() == 88 + 8);
     assert!(size_of::<CgroupMkdir>() == 88 + 8 + PATH_LEN);
     assert!(size_of::<CgroupEvent>() == 88 + 8);
+    assert!(size_of::<Flow>() == 36);
+    assert!(size_of::<HookRequest>() == 88 + 40 + HEAD_LEN);
+    assert!(size_of::<HookResponse>() == 88 + 40);
 };

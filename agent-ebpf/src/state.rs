@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
-use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Entered, Header, Hook, Socket};
+use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Entered, Header, Hook, Request, Socket};
 
 /// Records for the agent. Its size is set at load.
 #[map]
@@ -50,6 +50,11 @@ pub(crate) static VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(2
 /// Processes whose death was told, by start time and process id: where two threads can both look like the last one.
 #[map]
 static REAPED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1_024, 0);
+
+/// Requests of httpGet hooks, by the cookie of the socket that sent them. Cookies are never reused; what is answered or
+/// never will be makes room when others come.
+#[map]
+pub(crate) static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(1_024, 0);
 
 /// A container as a program sees it.
 #[derive(Clone, Copy)]

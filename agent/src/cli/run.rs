@@ -15,14 +15,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::correlator::Config;
 use crate::http::{self, Health};
 use crate::identity::Source;
-use crate::identity::cgroupfs::CgroupRoot;
+use crate::identity::cgroupfs::{CgroupRoot, KubeletFinder};
 use crate::identity::cri::{Cri, Socket};
 use crate::identity::kubernetes::{self, Kubernetes};
 use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Live, Pipeline, Scans};
+use crate::pipeline::{Kubelet, Live, Pipeline, Scans};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::store::Store;
@@ -50,6 +50,9 @@ pub(super) struct Run {
     /// Where pods are looked for [default: the root of the cgroup v2 hierarchy]
     #[arg(long, value_name = "DIR", env = "GRACETRACE_CGROUP_ROOT")]
     cgroup_root: Option<PathBuf>,
+    /// The kubelet's cgroup, where httpGet hooks are seen [default: that of the process kubelet]
+    #[arg(long, value_name = "DIR", env = "GRACETRACE_KUBELET_CGROUP")]
+    kubelet_cgroup: Option<PathBuf>,
     /// Keep every input in this file, for `gracetrace replay`
     #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
     record: Option<PathBuf>,
@@ -59,7 +62,7 @@ pub(super) struct Run {
     /// How many connections of all pods may be open at once; more are counted as lost
     #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, env = "GRACETRACE_MAX_CONNECTIONS")]
     max_connections: u32,
-    /// Leave out a kernel hook, by its tracepoint's name; may be repeated
+    /// Leave out a kernel hook, by its name; may be repeated
     #[arg(long, value_name = "HOOK", value_parser = hook, env = "GRACETRACE_DISABLE_HOOK", value_delimiter = ',')]
     disable_hook: Vec<Hook>,
     /// Measure what the kernel programs cost; costs some nanoseconds a run itself
@@ -78,7 +81,7 @@ Examples:
   curl -s http://127.0.0.1:9464/api/v1/terminations | jq
   RUST_LOG=gracetrace=debug gracetrace run
 
-It needs Linux 5.8 or later with BTF, and root (or CAP_BPF and CAP_PERFMON).";
+It needs Linux 5.8 or later with BTF, and root (or CAP_BPF and CAP_PERFMON, and CAP_NET_ADMIN to see httpGet hooks).";
 
 fn hook(name: &str) -> Result<Hook, String> {
     Hook::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| {
@@ -107,6 +110,8 @@ impl Run {
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
         let cgroup_root = CgroupRoot::find(self.cgroup_root.as_deref())?;
+        let kubelet = KubeletFinder::new(self.kubelet_cgroup);
+        kubelet.check_given()?;
         let pods = self.pods.as_deref().map(|path| PodsFile::open(path, clock::boot_now)).transpose()?;
         let node_name = self.node_name.filter(|name| !name.is_empty());
         let kubernetes = match self.kubernetes {
@@ -115,7 +120,7 @@ impl Run {
         };
         let mut recorder = self.record.as_deref().map(Recorder::create).transpose()?;
         let stop = asked_to_stop()?;
-        let probe = Probe::load(&probe::Options {
+        let mut probe = Probe::load(&probe::Options {
             ring_bytes: self.ring_bytes,
             max_connections: self.max_connections,
             disable: self.disable_hook,
@@ -124,11 +129,14 @@ impl Run {
         })?;
         give_memory_back();
         let metrics = Arc::new(Metrics::default());
+        let kubelet = Kubelet::look_at_start(kubelet, clock::boot_now(), &mut probe, &metrics);
         for status in probe.hooks() {
             metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());
             // There from the start, so that a first loss shows as a rise.
             metrics.agent.kernel.observe_records(status.hook.name(), 0, 0);
-            if let Some(cause) = &status.missing {
+            // Those that see packets come and go with the kubelet, which was told of already.
+            let comes_and_goes = !status.hook.is_tracepoint() && probe.wants_kubelet();
+            if let Some(cause) = status.missing.as_ref().filter(|_| !comes_and_goes) {
                 tracing::warn!("without the hook {}: {cause}", status.hook.name());
             }
         }
@@ -181,6 +189,7 @@ impl Run {
             updates,
             cgroup_root,
             sources,
+            kubelet,
             container_came,
             questions,
             node_name: node_name.map(Arc::from),

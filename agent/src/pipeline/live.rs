@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Action, Pipeline};
+use super::{Action, Kubelet, Pipeline};
 use crate::clock;
 use crate::http::Health;
 use crate::identity::cgroupfs::{self, CgroupRoot};
@@ -68,6 +68,8 @@ pub struct Live {
     pub cgroup_root: CgroupRoot,
     /// How the sources of pods are doing, those that there are.
     pub sources: Vec<(Source, Arc<identity::Health>)>,
+    /// Looks for the kubelet's cgroup.
+    pub kubelet: Kubelet,
     /// Told each time a container is new: the runtime is worth asking then.
     pub container_came: Arc<Notify>,
     /// Whom to ask why a pod was ended, if there is somebody.
@@ -146,6 +148,7 @@ impl Live {
                     self.feed(Input::Identity(update));
                 }
                 walked = self.scans.next() => self.take_walk(walked),
+                found = self.kubelet.next() => self.kubelet.apply(found, &mut self.probe, &self.metrics),
                 () = sleep_until(next_tick) => {
                     if clock::timer_now() >= housekeeping {
                         housekeeping = clock::timer_now() + HOUSEKEEPING;
@@ -299,6 +302,7 @@ impl Live {
             self.metrics.agent.sources.set_age(source.as_str(), age);
             self.metrics.agent.sources.set_errors(source.as_str(), health.errors());
         }
+        self.kubelet.look_if_due(now, &self.probe);
         self.tell_what_was_left_out();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(usage) = ProcessUsage::parse(&status, clock::process_cpu()) {
@@ -319,6 +323,7 @@ impl Live {
             ("containers_after_their_pod", correlator.late_containers),
             ("cgroups", refused.cgroups),
             ("pods", refused.pods),
+            ("hooks_without_a_container", refused.hooks),
             ("lines", self.lines.lost()),
             ("recorded_inputs", self.recorder.as_ref().map_or(0, Recorder::lost)),
         ] {

@@ -1,7 +1,9 @@
 //! The only wiring: one loop over one closed enum of inputs. Same inputs, same output, to the byte.
 
 mod live;
+mod kubelet;
 
+pub use kubelet::Kubelet;
 pub use live::{Live, LiveError, Scans};
 
 use std::collections::VecDeque;
@@ -58,7 +60,15 @@ impl Pipeline {
                 // The index first: an event may be the one that makes its container known.
                 self.index.handle_event(event);
                 self.settle_index();
-                self.correlator.handle_event(event);
+                match event.kind {
+                    // The kernel knows the kubelet's end only.
+                    Kind::HookRequest(_) | Kind::HookResponse { .. } => {
+                        if let Some(cgroup) = self.index.hook_target(event) {
+                            self.correlator.handle_event(&Event { cgroup, ..event.clone() });
+                        }
+                    }
+                    _ => self.correlator.handle_event(event),
+                }
             }
             Input::Identity(update) => self.index.handle_update(update),
             Input::Tick { now, wall_offset_ns } => {

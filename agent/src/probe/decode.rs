@@ -2,14 +2,15 @@
 //! counted.
 #![forbid(unsafe_code)]
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use gracetrace_ebpf::{self as abi, FLAG_ENTERED, FLAG_INIT, FLAG_TRUNCATED, Header, Hook};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::model::{
-    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Kind, Pid, Signal, SignalDelivered, SignalSent,
-    WaitStatus,
+    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, Pid, Signal, SignalDelivered,
+    SignalSent, WaitStatus,
 };
 
 /// What is wrong with a record.
@@ -57,6 +58,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Hook, Event), Malformed> {
         Hook::CgroupNotifyPopulated => {
             let record: abi::CgroupEvent = record(bytes, hook)?;
             if record.populated != 0 { Kind::CgroupPopulated } else { Kind::CgroupEmpty }
+        }
+        Hook::CgroupSkbEgress => hook_request(&record(bytes, hook)?)?,
+        Hook::CgroupSkbIngress => {
+            let record: abi::HookResponse = record(bytes, hook)?;
+            let status = u16::try_from(record.status).ok().filter(|status| matches!(status, 101 | 200..=999));
+            Kind::HookResponse { flow: flow(&record.flow), status: status.ok_or(Malformed::Value(hook))? }
         }
         // They only count.
         Hook::SchedProcessFork | Hook::InetSockSetState => return Err(Malformed::Hook),
@@ -141,6 +148,51 @@ fn cgroup_created(record: &abi::CgroupMkdir) -> Kind {
         path: text(&record.path),
         truncated: record.header.flags & FLAG_TRUNCATED != 0,
     }
+}
+
+fn hook_request(record: &abi::HookRequest) -> Result<Kind, Malformed> {
+    let len = usize::try_from(record.head_len).unwrap_or(usize::MAX);
+    let (path, truncated) = record
+        .head
+        .get(..len)
+        .and_then(|head| request_path(head, len < record.head.len()))
+        .ok_or(Malformed::Value(Hook::CgroupSkbEgress))?;
+    Ok(Kind::HookRequest(HookRequest {
+        flow: flow(&record.flow),
+        path: String::from_utf8_lossy(path).into_owned(),
+        truncated,
+    }))
+}
+
+/// What stands between method and version in the request line, and whether it was cut. A query may hold blanks: Go
+/// sends it as the spec has it.
+fn request_path(head: &[u8], complete: bool) -> Option<(&[u8], bool)> {
+    const VERSION: &[u8] = b" HTTP/1.";
+    let line = head.strip_prefix(b"GET ")?;
+    let line_end = line.iter().position(|byte| *byte == b'\r');
+    let line = &line[..line_end.unwrap_or(line.len())];
+    let (path, truncated) = match line.windows(VERSION.len()).rposition(|window| window == VERSION) {
+        Some(end) => (&line[..end], false),
+        None if complete || line_end.is_some() => return None,
+        // The cut may go through the version.
+        None => match (1..VERSION.len()).rev().find_map(|kept| line.strip_suffix(&VERSION[..kept])) {
+            Some(path) => (path, false),
+            None => (line, true),
+        },
+    };
+    (!path.is_empty()).then_some((path, truncated))
+}
+
+fn flow(flow: &abi::Flow) -> Flow {
+    Flow { client: address(flow.client, flow.client_port), server: address(flow.server, flow.server_port) }
+}
+
+fn address(words: [u32; 4], port: u16) -> SocketAddr {
+    let mut bytes = [0; 16];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical(), port)
 }
 
 /// Signals are 1 to 64 (`_NSIG`).
@@ -267,6 +319,48 @@ mod tests {
     }
 
     #[test]
+    fn requests_and_responses_of_hooks() {
+        let flow = abi::Flow {
+            client: [0, 0, 0xffff_u32.to_be(), u32::from_be_bytes([10, 88, 0, 1]).to_be()],
+            server: [0xfd00_0000_u32.to_be(), 0, 0, 1_u32.to_be()],
+            client_port: 34908,
+            server_port: 8080,
+        };
+        let response = abi::HookResponse { header: header(Hook::CgroupSkbIngress, 0), flow, status: 503 };
+        let Kind::HookResponse { flow: seen, status } = decode(response.as_bytes()).unwrap().1.kind else { panic!() };
+        assert_eq!((seen.client.to_string().as_str(), status), ("10.88.0.1:34908", 503));
+        assert_eq!(seen.server.to_string(), "[fd00::1]:8080");
+        for impossible in [0, 100, 199, 1000, u32::MAX] {
+            let response = abi::HookResponse { status: impossible, ..response };
+            assert_eq!(decode(response.as_bytes()), Err(Malformed::Value(Hook::CgroupSkbIngress)));
+        }
+
+        let request = |head: &[u8]| {
+            let header = header(Hook::CgroupSkbEgress, 0);
+            let kept = &head[..head.len().min(abi::HEAD_LEN)];
+            let record =
+                abi::HookRequest { header, flow, head_len: u32::try_from(kept.len()).unwrap(), head: padded(kept) };
+            decode(record.as_bytes()).map(|(_, event)| match event.kind {
+                Kind::HookRequest(HookRequest { flow: of, path, truncated }) if of == seen => (path, truncated),
+                kind => panic!("{kind:?}"),
+            })
+        };
+        let is = |path: &str, truncated| Ok((path.to_owned(), truncated));
+        assert_eq!(request(b"GET /prestop?sleep=2 HTTP/1.1\r\nHost: x HTTP/1.1\r\n"), is("/prestop?sleep=2", false));
+        assert_eq!(request(b"GET /a?b c HTTP/1. HTTP/1.1\r\nHost"), is("/a?b c HTTP/1.", false));
+        for len in [200, 240, 244, 245, 251, 252, 253, 260, 400] {
+            let path = format!("/{}", "x".repeat(len - 1));
+            let told = request(format!("GET {path} HTTP/1.1\r\nHost: x").as_bytes());
+            let kept = abi::HEAD_LEN - 4;
+            assert_eq!(told, if len < kept { is(&path, false) } else { is(&path[..kept], true) }, "{len}");
+        }
+        for wrong in [&b""[..], b"GET ", b"GET  HTTP/1.1\r\n", b"POST / HTTP/1.1\r\n", b"GET /\r\n HTTP/1.1", b"GET /x"]
+        {
+            assert_eq!(request(wrong), Err(Malformed::Value(Hook::CgroupSkbEgress)), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn wrong_lengths_and_hooks() {
         let record = abi::MarkVictim { header: header(Hook::MarkVictim, 0), pid: 1, reserved: 0 };
         let bytes = record.as_bytes();
@@ -282,7 +376,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(hook in 0u32..12, mut bytes in proptest::collection::vec(any::<u8>(), 0..1000), length in 0usize..9) {
+        fn never_panics(hook in 0u32..14, mut bytes in proptest::collection::vec(any::<u8>(), 0..1000), length in 0usize..11) {
             let lengths = [
                 bytes.len(),
                 size_of::<abi::Exec>(),
@@ -292,6 +386,8 @@ mod tests {
                 size_of::<abi::MarkVictim>(),
                 size_of::<abi::CgroupMkdir>(),
                 size_of::<abi::CgroupEvent>(),
+                size_of::<abi::HookRequest>(),
+                size_of::<abi::HookResponse>(),
                 size_of::<Header>(),
             ];
             bytes.resize(lengths[length], 0xa5);

@@ -16,6 +16,7 @@ use zerocopy::IntoBytes;
 use super::btf::{self, BtfError};
 use super::maps::Maps;
 use super::offsets::Offsets;
+use super::packets::{NOWHERE, Packets};
 use super::ring::{Ring, ToTracing};
 use super::{HookStatus, Probe};
 
@@ -105,15 +106,19 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
     let mut programs = set_up(options, &offsets).map_err(refused)?;
     let stats = if options.stats { Some(enable_stats(Stats::RunTime).map_err(LoadError::Stats)?) } else { None };
 
-    let mut hooks = Vec::new();
+    let (mut hooks, mut packets) = (Vec::new(), Packets::default());
     for hook in Hook::ALL {
         let missing = if options.disable.contains(&hook) {
             Some("switched off".to_owned())
         } else if let Some(what) = offsets.missing(hook) {
             Some(format!("this kernel has no {what}"))
         } else {
-            match attach(&mut programs, hook, &kernel_types) {
-                Ok(()) => None,
+            let loaded = match hook.is_tracepoint() {
+                true => attach(&mut programs, hook, &kernel_types).map(|()| None),
+                false => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
+            };
+            match loaded {
+                Ok(missing) => missing,
                 Err(error)
                     if is_permission(&error) && hooks.iter().all(|status: &HookStatus| status.missing.is_some()) =>
                 {
@@ -138,7 +143,7 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
         .map_err(|source| LoadError::Map { map: "EVENTS", source })?;
     let maps = Maps::take(&mut programs)?;
     let ring = Ring::new(events, messages).map_err(LoadError::Wait)?;
-    Ok(Probe { ring, maps, hooks, programs, _stats: stats })
+    Ok(Probe { ring, maps, hooks, packets, programs, _stats: stats })
 }
 
 pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, LoadError> {
@@ -179,7 +184,7 @@ fn refused(error: EbpfError) -> LoadError {
 }
 
 /// Whether EPERM is at the bottom of it. (EACCES is how the verifier refuses a program.)
-fn is_permission(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn is_permission(error: &(dyn Error + 'static)) -> bool {
     root(error)
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()))
@@ -193,7 +198,7 @@ fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 }
 
 /// In one line.
-fn reason(error: &(dyn Error + 'static)) -> String {
+pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
     let root = root(error);
     let (outer, inner) = (error.to_string(), root.to_string());
     if outer.contains(&inner) { outer } else { format!("{outer}: {inner}") }

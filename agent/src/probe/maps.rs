@@ -21,8 +21,8 @@ const NOEXIST: u64 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Losses {
     /// By hook, since the programs were loaded: records that did not fit into the ring buffer; for
-    /// `inet_sock_set_state` connections, for `sched_process_fork` processes, for `cgroup_mkdir` cgroups that found no
-    /// place in a map.
+    /// `inet_sock_set_state` connections, for `sched_process_fork` processes, for `cgroup_mkdir` cgroups, for
+    /// `cgroup_skb_ingress` requests waiting for their response, that found no place in a map.
     pub drops: [u64; HOOKS],
     /// [`Kind::Lost`], for each container that has lost more than at the last call.
     pub events: Vec<Event>,

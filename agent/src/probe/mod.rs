@@ -2,6 +2,7 @@
 
 mod ring;
 mod load;
+mod packets;
 mod maps;
 mod offsets;
 mod btf;
@@ -14,6 +15,7 @@ pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::Ebpf;
@@ -30,12 +32,13 @@ pub struct Probe {
     ring: ring::Ring,
     maps: maps::Maps,
     hooks: Vec<HookStatus>,
+    packets: packets::Packets,
     programs: Ebpf,
     /// While this is open the kernel takes the time of every run.
     _stats: Option<OwnedFd>,
 }
 
-/// Whether a hook works.
+/// Whether a hook works. Those that see packets do when they are attached: [`Probe::attach_to_kubelet`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookStatus {
     /// Which.
@@ -72,7 +75,7 @@ pub enum ProbeError {
 }
 
 impl Probe {
-    /// Loads and attaches the programs. Must be called in a tokio runtime. Fails if not a single hook works.
+    /// Loads the programs, and attaches them but for those that see packets. Must be called in a tokio runtime. Fails if not a single hook works.
     pub fn load(options: &Options) -> Result<Probe, LoadError> {
         load::load(options)
     }
@@ -80,6 +83,18 @@ impl Probe {
     /// Every hook, and whether it works.
     pub fn hooks(&self) -> &[HookStatus] {
         &self.hooks
+    }
+
+    /// Attaches the hooks that see packets to the kubelet's cgroups in `dirs`, and takes them off all others; or says of
+    /// them why there are none. Once more with the same ones changes nothing.
+    pub fn attach_to_kubelet(&mut self, dirs: Result<&[PathBuf], &str>) {
+        let (dirs, otherwise) = (dirs.unwrap_or_default(), dirs.err());
+        self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise);
+    }
+
+    /// Whether the kernel has taken any of the hooks that see packets: else the kubelet need not be looked for.
+    pub fn wants_kubelet(&self) -> bool {
+        self.packets.is_loaded()
     }
 
     /// Waits until there are records and appends a limited number of them to `events`. May be cancelled: records that
@@ -120,8 +135,12 @@ impl Probe {
     pub fn hook_usage(&self) -> Vec<HookUsage> {
         let mut hooks = Vec::new();
         for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
-            let Some(Program::BtfTracePoint(program)) = self.programs.program(status.hook.name()) else { continue };
-            let Ok(info) = program.info() else { continue };
+            let info = match self.programs.program(status.hook.name()) {
+                Some(Program::BtfTracePoint(program)) => program.info(),
+                Some(Program::CgroupSkb(program)) => program.info(),
+                _ => continue,
+            };
+            let Ok(info) = info else { continue };
             hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
         }
         hooks

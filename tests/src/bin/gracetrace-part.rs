@@ -16,7 +16,8 @@ fn main() -> Result<()> {
             let listener = TcpListener::bind(address)?;
             connect(listener.local_addr()?, 4)
         }
-        other => bail!("no part {other}: serve, connect or both"),
+        "pipe" => pipe(TcpStream::connect(address)?),
+        other => bail!("no part {other}: serve, connect, both or pipe"),
     }
 }
 
@@ -28,6 +29,27 @@ fn serve(listener: &TcpListener) -> Result<()> {
         let (mut stream, _) = listener.accept()?;
         stream.write_all(b"x")?;
         held.push(stream);
+    }
+}
+
+/// Passes on what comes in over the standard input, each piece in a segment of its own, and what comes back.
+fn pipe(mut stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut answers = stream.try_clone()?;
+    std::thread::spawn(move || {
+        let (mut output, mut piece) = (io::stdout(), [0; 1 << 13]);
+        while let length @ 1.. = answers.read(&mut piece)? {
+            output.write_all(&piece[..length])?;
+            output.flush()?;
+        }
+        io::Result::Ok(())
+    });
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match io::stdin().read(&mut piece)? {
+            0 => return Ok(()),
+            length => stream.write_all(&piece[..length])?,
+        }
     }
 }
 

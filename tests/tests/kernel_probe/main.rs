@@ -7,6 +7,8 @@ mod trees;
 mod signals;
 mod sockets;
 mod cgroups;
+mod http_hooks;
+mod kubelet;
 mod losses;
 mod loading;
 mod oom;

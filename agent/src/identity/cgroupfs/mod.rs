@@ -3,6 +3,9 @@
 
 mod init;
 mod mounts;
+mod kubelet;
+
+pub use kubelet::{KubeletError, KubeletFinder};
 
 use std::ffi::OsStr;
 use std::fs;

@@ -11,14 +11,16 @@
 mod pods;
 mod merge;
 mod recent;
+mod hooks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::{CgroupKind, Change, FoundCgroup, InitProcess, Place, Update, place};
 use crate::model::{
-    CgroupId, Comm, ContainerId, ContainerIdentity, ContainerSpec, Event, Kind, Pid, Pod, PodUid, Role,
+    BootTime, CgroupId, Comm, ContainerId, ContainerIdentity, ContainerSpec, Event, Kind, Pid, Pod, PodUid, Role,
 };
+use hooks::Flows;
 use pods::Pods;
 use recent::Recent;
 
@@ -30,6 +32,8 @@ pub struct Index {
     pods: Pods,
     /// Cgroups that were forgotten: a walk that began before must not bring them back.
     forgotten: Recent,
+    /// Requests of httpGet hooks that wait for their response.
+    flows: Flows,
     /// The directory where the last walk began.
     root: Option<CgroupId>,
     refused: Refused,
@@ -44,6 +48,8 @@ pub struct Refused {
     pub cgroups: u64,
     /// Pods that containers go without.
     pub pods: u64,
+    /// Requests of httpGet hooks that belong to no container that is known; not for want of room.
+    pub hooks: u64,
 }
 
 /// A node runs 110 pods by default, at most some 500, each with a handful of containers.
@@ -77,6 +83,8 @@ struct Container {
     spec: Option<ContainerSpec>,
     /// Cgroups inside it.
     nested: BTreeSet<CgroupId>,
+    /// When it was last sent an httpGet hook.
+    hook_at: BootTime,
     /// Its cgroup is gone.
     removed: bool,
     /// Its termination was reported.
@@ -367,6 +375,7 @@ impl Index {
             comm: init.map(|init| init.comm),
             spec: None,
             nested: BTreeSet::new(),
+            hook_at: BootTime::default(),
             removed: false,
             finished: false,
         };
