@@ -49,6 +49,22 @@ fn a_probe_with_the_command_of_the_hook() {
     report.container(seen.container("main")).is("/hook/result", "success");
 }
 
+/// Readiness probes go on during a hook, and the container's end is theirs. To the kernel both are the same; the first is
+/// the hook.
+#[test]
+fn a_probe_with_the_command_of_the_hook_during_the_hook() {
+    let command = &["sh", "-c", "touch /in-hook; sleep 0.8"];
+    let plan = PodPlan::new("same-at-once", 10).with(ContainerPlan::shell("main", HANDLES).pre_stop_exec(command));
+    let Told { pod, seen, report } = terminate_while(plan, |kubelet, pod| {
+        let probe = |command: &[&str]| kubelet.probe(&pod.containers[0], command);
+        wait::until("the hook runs", || probe(&["test", "-e", "/in-hook"]).expect("probes can be run") == 0);
+        // Its container ends under it, or the runtime has no such container any more.
+        let _ = probe(command);
+    });
+    report.agrees(&pod, &seen);
+    report.container(seen.container("main")).is("/hook/result", "success");
+}
+
 #[test]
 fn a_hook_without_its_program() {
     let plan =
