@@ -10,6 +10,7 @@ pub mod truth;
 pub mod kubelet;
 pub mod runtime;
 pub mod node;
+pub mod cri_node;
 pub mod clients;
 pub mod workload;
 pub mod agent;

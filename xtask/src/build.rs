@@ -15,6 +15,9 @@ pub(crate) const DEMO: Program = Program { package: "gracetrace-tests", name: "g
 /// The bench.
 pub(crate) const BENCH: Program = Program { package: "gracetrace-tests", name: "gracetrace-bench" };
 
+/// What the images of the tests run.
+const APP: Program = Program { package: "gracetrace-tests", name: "gracetrace-app" };
+
 /// A program of the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Program {
@@ -70,6 +73,26 @@ pub(crate) fn programs(kind: Kind, programs: &[Program]) -> Result<Vec<PathBuf>>
         executable(&messages, program.name).with_context(|| format!("cargo built no program {}", program.name))
     };
     programs.iter().map(find).collect()
+}
+
+/// Builds the program that the tests' images have, and says where it is. Only the program itself is compiled for static
+/// linking, so that all it depends on is shared with the other builds.
+pub(crate) fn app_for_images() -> Result<PathBuf> {
+    let mut cargo = command::cargo("rustc");
+    cargo
+        .args(["--package", APP.package, "--bin", APP.name, "--message-format=json-render-diagnostics"])
+        .args(["--", "-Ctarget-feature=+crt-static"]);
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo rustc failed ({})", output.status);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let built = executable(&messages, APP.name).with_context(|| format!("cargo built no program {}", APP.name))?;
+    check_static(&built)?;
+    // The next build that is not static takes its place.
+    let own = command::workspace().join("target").join(APP.name);
+    fs::copy(&built, &own).with_context(|| format!("cannot copy {} to {}", built.display(), own.display()))?;
+    Ok(own)
 }
 
 /// Path of a program in cargo's messages.

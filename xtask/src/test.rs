@@ -13,6 +13,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::ebpf_toolchain()?;
     setup::programs_for_tests()?;
     let agent = build::programs(Kind::Debug, &[AGENT])?.remove(0);
+    let app = build::app_for_images()?;
     if !command::is_root() {
         eprintln!("note: not root; the tests that load probes and make cgroups and namespaces need it");
     }
@@ -21,7 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         // Cargo takes it over any package that is named.
         cargo.arg("--workspace");
     }
-    cargo.arg("--no-fail-fast").args(arguments).env("GRACETRACE_BIN", &agent);
+    cargo.arg("--no-fail-fast").args(arguments).env("GRACETRACE_BIN", &agent).env("GRACETRACE_APP", &app);
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let stdout = child.stdout.take().context("cargo has no standard output")?;
     let mut sum = Sum::default();

@@ -30,10 +30,17 @@ impl Piped {
     /// # Panics
     /// When it does not start, with what it says.
     pub fn start(cgroup_root: &Path, arguments: &[&str]) -> Piped {
-        let mut child = Command::new(built())
-            .args(["run", "--listen", "127.0.0.1:0", "--cgroup-root"])
-            .arg(cgroup_root)
-            .args(arguments)
+        let mut command = Command::new(built());
+        command.args(["run", "--listen", "127.0.0.1:0", "--cgroup-root"]).arg(cgroup_root).args(arguments);
+        Piped::spawn(command)
+    }
+
+    /// Starts it as a command says, which has it listen where it likes, and waits until it is ready.
+    ///
+    /// # Panics
+    /// As [`Piped::start`] does.
+    pub fn spawn(mut command: Command) -> Piped {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -59,6 +59,14 @@ pub fn join_bridge(bridge_pid: u32, number: u32, address: Ipv4Addr) -> Result<()
     enter(&own)
 }
 
+/// Raises `lo`, which every new namespace has, and has it down.
+pub fn raise_loopback() -> Result<()> {
+    netlink(
+        |handle| async move { handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await },
+    )
+    .context("cannot raise the loopback device")
+}
+
 /// Moves the calling process into the network namespace of another.
 pub fn enter_network_of(pid: u32) -> Result<()> {
     enter(&namespace(pid)?)

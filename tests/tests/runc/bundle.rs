@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use gracetrace_tests::cri_node::packages;
 use serde_json::{Value, json};
 
 const APPLETS: [&str; 6] = ["sh", "sleep", "true", "cat", "test", "touch"];
@@ -19,7 +20,11 @@ pub(crate) fn make(bundle: &Path, cgroups_path: &str, init: &[&str], host_pids: 
     for directory in ["bin", "proc"] {
         fs::create_dir_all(root.join(directory)).expect("a bundle can be made");
     }
-    fs::copy(busybox(), root.join("bin/busybox")).expect("busybox can be copied");
+    let busybox = packages::find("busybox", "busybox-static")
+        .and_then(|path| packages::read_static(&path, "apt-get install busybox-static"))
+        .expect("there is a busybox");
+    fs::write(root.join("bin/busybox"), busybox).expect("busybox can be written");
+    fs::set_permissions(root.join("bin/busybox"), PermissionsExt::from_mode(0o755)).expect("it can be made executable");
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet)).expect("links can be made");
     }
@@ -47,22 +52,4 @@ pub(crate) fn make(bundle: &Path, cgroups_path: &str, init: &[&str], host_pids: 
 /// A process of the runtime specification.
 pub(crate) fn process(command: &[&str]) -> Value {
     json!({"args": command, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
-}
-
-/// The program. One that needs a dynamic loader is of no use where there is nothing else.
-fn busybox() -> PathBuf {
-    let path = super::node::find("busybox", "busybox-static");
-    let program = fs::read(&path).expect("busybox can be read");
-    assert!(!has_interpreter(&program), "{} is not static: apt-get install busybox-static", path.display());
-    path
-}
-
-/// Whether an ELF program has a header of the type `PT_INTERP` (elf(5), 64 bits).
-fn has_interpreter(program: &[u8]) -> bool {
-    let number = |at: usize, len: usize| {
-        let bytes = program[at..at + len].iter().rev();
-        bytes.fold(0usize, |sum, byte| sum << 8 | usize::from(*byte))
-    };
-    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    (0..count).any(|index| number(table + index * size, 4) == 3)
 }

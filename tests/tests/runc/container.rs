@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gracetrace_tests::clock::BootTime;
+use gracetrace_tests::cri_node::packages;
 use gracetrace_tests::wait;
 use jiff::{SignedDuration, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, waitpid}
 use serde_json::json;
 
 use super::bundle;
-use super::node::{Node, find};
+use super::node::Node;
 
 /// An init that leaves when it is told to.
 pub(crate) const HANDLES: &[&str] = &["sh", "-c", "trap 'exit 3' TERM; touch /ready; while :; do sleep 0.05; done"];
@@ -163,7 +164,7 @@ impl<'a> Container<'a> {
         let procs = self.node.slice.path().join("cgroup.procs");
         let mut runc = Command::new("unshare");
         runc.args(["--mount", "--cgroup", "--propagation", "private", "sh", "-ec", ENTER, "sh"])
-            .arg(find("runc", "runc"))
+            .arg(packages::find("runc", "runc").expect("there is a runc"))
             .arg("--root")
             .arg(self.node.dir.path().join("state"))
             .arg(command)

@@ -1,8 +1,5 @@
 //! What the containers of one test share: a slice, a file of pods, files.
 
-use std::env;
-use std::path::{Path, PathBuf};
-
 use gracetrace_tests::agent::Piped;
 use gracetrace_tests::kubelet::pods_file::PodsFile;
 use gracetrace_tests::node::slice::Slice;
@@ -40,13 +37,4 @@ impl Node {
         container.start();
         container
     }
-}
-
-/// Looks a program up as a shell would.
-pub(crate) fn find(program: &str, package: &str) -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    // Where Debian has programs for root, which not every root has in its PATH.
-    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
-    let mut found = folders.map(|folder| folder.join(program)).filter(|path: &PathBuf| Path::is_file(path));
-    found.next().unwrap_or_else(|| panic!("no {program} here: apt-get install {package}"))
 }

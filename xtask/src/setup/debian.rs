@@ -1,5 +1,7 @@
 //! Installs packages on Debian, and only what is missing.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -50,7 +52,45 @@ pub(super) fn install_missing(programs: &[(&str, &str)]) -> Result<()> {
         .filter(|(program, _)| command::find_on_path(program).is_none())
         .map(|(_, package)| *package)
         .collect();
-    if missing.is_empty() { Ok(()) } else { install(&missing) }
+    if missing.is_empty() { Ok(()) } else { install_packages(&missing) }
+}
+
+/// Installs packages. Services that they bring are not started: tests start what they need, in namespaces of their own.
+pub(super) fn install_packages(packages: &[&str]) -> Result<()> {
+    let policy = NoServices::begin()?;
+    let installed = install(packages);
+    drop(policy);
+    installed
+}
+
+/// While it is there, packages start no services: invoke-rc.d(8) and deb-systemd-invoke(1) ask this program, and 101 is
+/// "not allowed". A policy that the machine has stays as it is.
+struct NoServices {
+    own: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Result<NoServices> {
+        let own = !Path::new(POLICY).exists();
+        if own {
+            fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(POLICY, mode).with_context(|| format!("cannot make {POLICY} executable"))?;
+        }
+        Ok(NoServices { own })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.own
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            eprintln!("setup: cannot remove {POLICY}, remove it by hand: {error}");
+        }
+    }
 }
 
 /// The first pair of packages with one version that is new enough.

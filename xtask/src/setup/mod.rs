@@ -8,6 +8,8 @@ mod linker;
 mod rustc;
 mod toolchain;
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use self::toolchain::Toolchain;
@@ -38,11 +40,21 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run, and their packages.
-const FOR_TESTS: [(&str, &str); 2] = [("runc", "runc"), ("busybox", "busybox-static")];
+const FOR_TESTS: [(&str, &str); 3] = [("runc", "runc"), ("busybox", "busybox-static"), ("containerd", "containerd")];
+
+/// CNI plugins are not on the PATH: the folder that Debian's package puts them in, and the one of the CNI project.
+const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"];
 
 /// Installs what tests need besides, where that can be done. A test that misses something says so itself.
 pub(crate) fn programs_for_tests() -> Result<()> {
-    if debian::can_install() { debian::install_missing(&FOR_TESTS) } else { Ok(()) }
+    if !debian::can_install() {
+        return Ok(());
+    }
+    debian::install_missing(&FOR_TESTS)?;
+    if CNI_PLUGINS.iter().any(|plugin| Path::new(plugin).exists()) {
+        return Ok(());
+    }
+    debian::install_packages(&["containernetworking-plugins"])
 }
 
 /// What to install where this task cannot do it by itself.

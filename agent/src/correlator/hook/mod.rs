@@ -132,7 +132,7 @@ fn runs(scene: &Scene<'_>) -> Vec<Run> {
 fn counted(scene: &Scene<'_>, stop: Option<&Stop>, all: &[Run]) -> Vec<Run> {
     let all = &all[usize::from(is_post_start(scene, stop, all))..];
     let mut counts: Vec<bool> = all.iter().map(|run| scene.is_since_request(run.start)).collect();
-    if is_probe_too(scene) {
+    if is_probe_too(scene) || overlap(all) {
         let one = the_one(scene, stop, all);
         counts.iter_mut().enumerate().for_each(|(index, counts)| *counts = Some(index) == one);
     } else if let Some(stop) = stop {
@@ -182,6 +182,12 @@ fn is_probe_too(scene: &Scene<'_>) -> bool {
         return false;
     };
     spec.probes.iter().any(|probe| probe.command.as_ref() == Some(command))
+}
+
+/// Whether two runs went on at once: one of them is a probe's or somebody's, whether or not a source tells of probes. The
+/// runtime alone does not.
+fn overlap(all: &[Run]) -> bool {
+    all.windows(2).any(|pair| pair[0].ended_at().is_none_or(|end| end > pair[1].start))
 }
 
 /// Which of the runs of a command that is a probe's too was the hook: readiness probes go on during a hook, and after the
