@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::identity::Update;
-use crate::model::{BootTime, Event};
+use crate::model::{BootTime, Event, Saved};
 
 /// One input of the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub enum Input {
     Kernel(Event),
     /// A source told what it knows of pods and containers.
     Identity(Update),
+    /// An earlier run of the agent has left this. Comes once, after the first walk of the cgroup tree: a container that
+    /// is not known then has ended unseen.
+    Restored(Saved),
     /// Time went on.
     Tick {
         /// Boot time now.

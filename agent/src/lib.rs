@@ -12,6 +12,7 @@ pub mod store;
 pub mod metrics;
 pub mod http;
 pub mod clock;
+pub mod state;
 pub mod logging;
 pub mod pipeline;
 pub mod cli;

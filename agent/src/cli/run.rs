@@ -1,7 +1,7 @@
 //! `gracetrace run`: the agent.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -22,9 +22,10 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Scans};
+use crate::pipeline::{Kubelet, Live, Pipeline, Scans, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
+use crate::state::{Keeper, Place, StateDir};
 use crate::store::Store;
 use crate::{clock, logging};
 
@@ -53,6 +54,9 @@ pub(super) struct Run {
     /// The kubelet's cgroup, where httpGet hooks are seen [default: that of the process kubelet]
     #[arg(long, value_name = "DIR", env = "GRACETRACE_KUBELET_CGROUP")]
     kubelet_cgroup: Option<PathBuf>,
+    /// Keep what is needed to go on after a restart in this directory; made if it is missing
+    #[arg(long, value_name = "DIR", env = "GRACETRACE_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     /// Keep every input in this file, for `gracetrace replay`
     #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
     record: Option<PathBuf>,
@@ -119,6 +123,7 @@ impl Run {
             false => None,
         };
         let mut recorder = self.record.as_deref().map(Recorder::create).transpose()?;
+        let left = self.state_dir.as_deref().map(|dir| take_up(dir, &cgroup_root)).transpose()?;
         let stop = asked_to_stop()?;
         let mut probe = Probe::load(&probe::Options {
             ring_bytes: self.ring_bytes,
@@ -192,6 +197,7 @@ impl Run {
             kubelet,
             container_came,
             questions,
+            state: left,
             node_name: node_name.map(Arc::from),
             recorder,
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
@@ -219,6 +225,15 @@ fn kubernetes_options(node: Option<String>) -> kubernetes::Options {
         now: clock::boot_now,
         wall: clock::wall_now,
     }
+}
+
+/// Takes the state directory, and reads what an earlier run has left there.
+fn take_up(dir: &Path, cgroup_root: &CgroupRoot) -> anyhow::Result<State> {
+    let root = cgroup_root.dir();
+    let id = cgroup_root.id().with_context(|| format!("cannot look at the cgroup root {}", root.display()))?;
+    let dir = StateDir::open(dir, Place::here(id)?)?;
+    let restored = dir.load()?;
+    Ok(State::new(restored, Keeper::start(dir, clock::timer_now())?))
 }
 
 /// Reading the kernel's types takes tens of megabytes once; an agent that then sits on a node for weeks shall not hold

@@ -23,6 +23,9 @@ impl fmt::Display for Text<'_> {
             _ => {}
         }
         writeln!(f, "\n  {}  {}", of.start, of.id)?;
+        for (from, to) in &of.unseen {
+            writeln!(f, "  nobody watched from {from} to {to}")?;
+        }
         for container in &of.containers {
             write_container(f, container, of.start)?;
         }

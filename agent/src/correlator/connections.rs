@@ -17,7 +17,8 @@ pub(super) fn measure(
     stop: Option<&Sent>,
     kill: Option<&Sent>,
 ) -> Connections {
-    let mut measured = Connections { partial: scene.identity.older_than_agent, ..Connections::default() };
+    let partial = scene.identity.older_than_agent || !scene.evidence.unseen.is_empty();
+    let mut measured = Connections { partial, ..Connections::default() };
     if !scene.config.sight.connections {
         return measured;
     }
@@ -32,17 +33,21 @@ pub(super) fn measure(
     let acts = acts.iter().copied().zip(snapshots).filter_map(|(at, counters)| Some((at?, counters?)));
     let act = acts.min_by_key(|(at, _)| *at);
     measured.partial |= act.is_some_and(|(at, _)| at > start);
+    let since = act.map_or(start, |(at, _)| at);
     let first = act.map(|(_, counters)| counters).or(exit.map(|ended| &ended.counters));
 
     measured.at_start = first.map(open);
-    measured.opened = first.map(|first| Directions {
+    // Nobody counted while the agent was away, and nobody knows what was not counted.
+    let until = exit.map_or(scene.now, |ended| ended.at);
+    let counted = |from: BootTime| !scene.counts_anew_within(from, until);
+    measured.opened = first.filter(|_| counted(since)).map(|first| Directions {
         inbound: last.inbound_total.saturating_sub(first.inbound_total),
         outbound: last.outbound_total.saturating_sub(first.outbound_total),
     });
     measured.zombie = kill.map(|kill| &kill.counters).or(exit.map(|ended| &ended.counters)).map(open);
     // The kernel counts since the first signal from outside, which may have been a reload long ago.
-    measured.late = stop.map(|stop| last.late.saturating_sub(stop.counters.late));
-    measured.traffic_tail = last.last_inbound.filter(|at| *at > start).map(|at| at.since(start));
+    measured.late = stop.filter(|stop| counted(stop.at)).map(|stop| last.late.saturating_sub(stop.counters.late));
+    measured.traffic_tail = last.last_inbound.filter(|at| *at > start && counted(*at)).map(|at| at.since(start));
     measured
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::evidence::is_runtime;
-use crate::model::{BootTime, Comm, Counters, Exec, Exit, LifecycleHandler, Pid, WaitStatus};
+use crate::model::{BootTime, Comm, Counters, Exec, Exit, Kind, LifecycleHandler, Pid, WaitStatus};
 
 /// Their records, sorted by time. Processes are told apart by pid and time when read, so a reused pid is another one.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,25 @@ impl Entered {
     pub(super) fn exit(&mut self, at: BootTime, exit: &Exit, counters: Counters) {
         let what = What::Exit { status: exit.status, comm: exit.comm, cpu: exit.cpu, processes: exit.processes };
         self.insert(Record { at, pid: exit.pid, counters, what });
+    }
+
+    /// The records as they came.
+    pub(super) fn export(&self) -> impl Iterator<Item = (BootTime, Counters, Kind)> {
+        self.records.iter().map(|record| {
+            let kind = match &record.what {
+                What::Exec(exec) => Kind::Exec(Exec { init: false, entered: true, ..exec.clone() }),
+                What::Exit { status, comm, cpu, processes } => Kind::Exit(Exit {
+                    pid: record.pid,
+                    status: *status,
+                    init: false,
+                    entered: true,
+                    comm: *comm,
+                    cpu: *cpu,
+                    processes: *processes,
+                }),
+            };
+            (record.at, record.counters, kind)
+        })
     }
 
     /// The processes, in the order of their first record.

@@ -5,7 +5,7 @@ use super::entered::Entered;
 use super::exchanges::{Exchanges, What};
 use crate::model::{
     BootTime, CgroupId, Comm, Counters, Event, Kind, LifecycleHandler, Pid, Signal, SignalDelivered, SignalSent,
-    WaitStatus,
+    Unseen, WaitStatus,
 };
 
 /// Everything remembered about one life of a container. Holds no conclusion: [`super::verdict`] draws those.
@@ -41,6 +41,10 @@ pub(super) struct Evidence {
     pub(super) latest: (BootTime, Counters),
     /// When the count of lost records was seen to have grown, and to what.
     pub(super) losses: Vec<(BootTime, u64)>,
+    /// When no agent watched, before this run.
+    pub(super) unseen: Vec<Unseen>,
+    /// The counters at the end of the run before; the kernel side has counted from 0 since.
+    pub(super) before: Counters,
     /// Records that were dropped to stay within bounds.
     pub(super) evicted: u64,
 }

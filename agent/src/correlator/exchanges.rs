@@ -1,6 +1,6 @@
 //! Requests of httpGet hooks to a container, and its answers.
 
-use crate::model::{BootTime, Counters, Flow, HookRequest};
+use crate::model::{BootTime, Counters, Flow, HookRequest, Kind};
 
 /// Their records, sorted by time. Which answer belongs to which request is decided when read.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +47,17 @@ impl Exchanges {
         let over = self.records.len().saturating_sub(max);
         self.records.drain(..over);
         over as u64
+    }
+
+    /// The records as they came.
+    pub(super) fn export(&self) -> impl Iterator<Item = (BootTime, Counters, Kind)> {
+        self.records.iter().map(|record| {
+            let kind = match &record.what {
+                What::Request(request) => Kind::HookRequest(request.clone()),
+                What::Response { flow, status } => Kind::HookResponse { flow: *flow, status: *status },
+            };
+            (record.at, record.counters.unwrap_or_default(), kind)
+        })
     }
 
     /// The requests in the order of time. An answer belongs to the latest request before it on its connection, which may

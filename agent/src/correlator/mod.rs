@@ -23,11 +23,14 @@ mod findings;
 mod evidence;
 mod entered;
 mod exchanges;
+mod unseen;
+mod export;
 mod config;
 #[cfg(test)]
 mod tests;
 
 pub use config::Config;
+pub use export::Revision;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -88,6 +91,7 @@ pub struct Correlator {
     wave: Wave,
     outputs: VecDeque<Output>,
     stats: Stats,
+    revision: Revision,
 }
 
 impl Correlator {
@@ -108,6 +112,7 @@ impl Correlator {
             wave: Wave::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
+            revision: Revision::default(),
         }
     }
 
@@ -202,12 +207,14 @@ impl Correlator {
         pod.learn(&identity);
         pod.containers.push(Container::new(identity, evidence, number, self.now));
         self.numbers.insert(number, uid);
+        self.revision.containers += 1;
         number
     }
 
     fn update(&mut self, uid: &PodUid, number: u64, identity: Arc<ContainerIdentity>) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.learn(&identity);
+        self.revision.containers += 1;
         if let Some(container) = pod.containers.iter_mut().find(|container| container.number == number) {
             container.identity = identity;
         }
@@ -222,7 +229,8 @@ impl Correlator {
             return;
         }
         let before = container.evidence.evicted;
-        container.evidence.record(event, hook, &self.config);
+        let event = container.evidence.continued(event);
+        container.evidence.record(&event, hook, &self.config);
         self.stats.evicted_records += container.evidence.evicted - before;
     }
 
@@ -277,6 +285,7 @@ impl Correlator {
             self.deadlines.remove(&(deadline, uid.clone()));
         }
         let changes = pod.evaluate(self.world(), self.reported.contains(uid));
+        self.revision.terminations += u64::from(changes.pending);
         for output in changes.outputs {
             self.push(output);
         }
@@ -309,6 +318,11 @@ impl Correlator {
 
     /// Of one termination only the latest change is of interest.
     fn push(&mut self, output: Output) {
+        match &output {
+            Output::Forgotten(_) => self.revision.containers += 1,
+            Output::Unexplained(_) => {}
+            Output::Changed(_) | Output::Finished(_) | Output::Withdrawn(_) => self.revision.terminations += 1,
+        }
         if let Output::Changed(new) = &output
             && let Some(Output::Changed(last)) = self.outputs.back_mut()
             && last.id == new.id

@@ -31,9 +31,11 @@ pub(super) struct PodState {
     /// In the order in which they became known.
     pub(super) containers: Vec<Container>,
     /// Every cgroup that was ever one of them, to tell who is inside the pod.
-    cgroups: BTreeSet<CgroupId>,
-    open: Option<Open>,
-    last_id_ms: Option<u64>,
+    pub(super) cgroups: BTreeSet<CgroupId>,
+    pub(super) open: Option<Open>,
+    pub(super) last_id_ms: Option<u64>,
+    /// Until when execs of hooks' commands may turn out to be hooks.
+    pending: Vec<BootTime>,
     /// When to look again without an event.
     pub(super) deadline: Option<BootTime>,
 }
@@ -48,17 +50,19 @@ pub(super) struct Container {
     /// Its cgroup id has been given to another.
     pub(super) replaced: bool,
     pub(super) known_at: BootTime,
-    reported_at: Option<BootTime>,
+    pub(super) reported_at: Option<BootTime>,
+    /// Somebody may have begun to end it.
+    pub(super) has_acts: bool,
 }
 
 /// A termination that goes on.
 #[derive(Debug)]
-struct Open {
-    id: TerminationId,
+pub(super) struct Open {
+    pub(super) id: TerminationId,
     /// As last shown, without what changes all the time.
-    shown: Option<Timeline>,
+    pub(super) shown: Option<Timeline>,
     /// Somebody was asked for the reason.
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 /// What all pods share.
@@ -82,13 +86,15 @@ pub(super) struct Changes {
     pub(super) deleted: bool,
     /// A container that was left out of the finished termination has begun to end: evaluate again.
     pub(super) again: bool,
+    /// What may turn out to be a hook has changed.
+    pub(super) pending: bool,
     /// Containers that ended after their pod's termination was reported.
     pub(super) late: u64,
 }
 
 impl Container {
     pub(super) fn new(identity: Arc<ContainerIdentity>, evidence: Evidence, number: u64, now: BootTime) -> Container {
-        Container { identity, evidence, number, replaced: false, known_at: now, reported_at: None }
+        Container { identity, evidence, number, replaced: false, known_at: now, reported_at: None, has_acts: false }
     }
 
     /// Ends this life because the cgroup id has another owner, from `at` on if that was seen.
@@ -109,7 +115,7 @@ impl Container {
 }
 
 /// Cgroup ids of one pod to remember; its containers may restart for months.
-const MAX_POD_CGROUPS: usize = 64;
+pub(super) const MAX_POD_CGROUPS: usize = 64;
 
 impl PodState {
     pub(super) fn new(uid: PodUid) -> PodState {
@@ -122,6 +128,7 @@ impl PodState {
             cgroups: BTreeSet::new(),
             open: None,
             last_id_ms: None,
+            pending: Vec::new(),
             deadline: None,
         }
     }
@@ -167,9 +174,13 @@ impl PodState {
         let mut verdicts = self.judge(world);
         let silence = self.silence(&mut verdicts, world, &mut wake);
         let is_final = |verdict: &Verdict| verdict.final_at.is_some_and(|at| at <= world.now);
-        for (_, verdict) in &verdicts {
+        for (index, verdict) in &verdicts {
             wake.by(verdict.wake);
+            self.containers[*index].has_acts = verdict.start.is_some() || verdict.pending_until.is_some();
         }
+        let pending: Vec<BootTime> = verdicts.iter().filter_map(|(_, verdict)| verdict.pending_until).collect();
+        changes.pending = pending != self.pending;
+        self.pending = pending;
 
         let (mut members, mut quiet): (Vec<_>, Vec<_>) =
             verdicts.iter().filter(|(_, verdict)| verdict.start.is_some()).partition(|(_, it)| !self.is_quiet(it));
@@ -229,7 +240,8 @@ impl PodState {
 
     /// An init container that has done its work is part of a pod's start, not of its end.
     fn is_quiet(&self, verdict: &Verdict) -> bool {
-        let success = verdict.timeline.exit.is_some_and(|exit| exit.status == WaitStatus(0));
+        // One that ended while nobody watched most likely had done its work: its pod would not have gone on.
+        let success = verdict.timeline.exit.map_or(!verdict.unseen.is_empty(), |exit| exit.status == WaitStatus(0));
         let alone = self.requested.is_none() && self.open.is_none() && verdict.kubelet.is_none();
         verdict.timeline.role == Role::Init && success && alone
     }
@@ -362,6 +374,12 @@ impl PodState {
             reason: reason::reason(self.info.as_deref(), self.requested.is_some(), &verdicts, outcome),
             outcome: outcome.filter(|_| done),
             complete: verdicts.iter().all(|verdict| verdict.complete),
+            unseen: verdicts
+                .iter()
+                .flat_map(|it| it.unseen.iter().copied())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             requested: self.requested,
             start,
             // A container whose end was lost ends the termination at the last moment that is known.

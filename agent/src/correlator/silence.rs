@@ -25,7 +25,10 @@ pub(super) fn tell<'a>(
 ) -> Option<Told> {
     let sight = &world.config.sight;
     let watched = |(container, _): (&Container, &Verdict)| {
-        container.known_at <= requested && container.evidence.losses.iter().all(|(at, _)| *at < requested)
+        let evidence = &container.evidence;
+        container.known_at <= requested
+            && evidence.losses.iter().all(|(at, _)| *at < requested)
+            && evidence.unseen.iter().all(|it| it.to < requested)
     };
     let concerns = |(_, verdict): &(&Container, &Verdict)| verdict.alive || verdict.seen.is_some();
     let lives = lives.filter(concerns);

@@ -114,7 +114,7 @@ pub(super) fn disposition(scene: &Scene<'_>, stop: &Stop, killed: bool) -> Optio
         // the kernel drops it on delivery (SIGNAL_UNKILLABLE in get_signal(), kernel/signal.c).
         return Some(Disposition::Ignored);
     }
-    if scene.lost_since(first.at) || !scene.config.sight.deliveries {
+    if scene.lost_since(first.at) || scene.was_away_since(first.at) || !scene.config.sight.deliveries {
         return None;
     }
     // Accepted, and no handler ran: it was blocked, to be fetched with sigwait or a signalfd as tini does. An init that

@@ -8,7 +8,7 @@ use super::stop::Stop;
 use super::{Config, connections, hook, outcome, stop};
 use crate::model::{
     BootTime, CgroupId, Comm, ContainerIdentity, ContainerTimeline, ExitTimeline, LifecycleHandler, Phase, Signal,
-    StopSignal, WallClock, WallTime,
+    StopSignal, Unseen, WallClock, WallTime,
 };
 
 /// What a verdict rests on.
@@ -45,6 +45,8 @@ pub(super) struct Verdict {
     pub(super) probe_failed: bool,
     /// Nothing was lost since shortly before the start.
     pub(super) complete: bool,
+    /// When nobody watched, as far as that matters to it.
+    pub(super) unseen: Vec<Unseen>,
     /// When nothing more is expected of it: then the verdict is final.
     pub(super) final_at: Option<BootTime>,
     /// When the verdict changes without a further event.
@@ -140,8 +142,8 @@ impl<'a> Scene<'a> {
         let seen = [acts[0].filter(|_| seen_hook), acts[1], acts[2], ended.map(|ended| ended.at), gone];
 
         // A hook may have been lost in its whole length before the first evidence that got through.
-        let blind = if self.may_have_hook() { self.grace.unwrap_or(self.config.default_grace) } else { Duration::ZERO };
-        let lost = start.is_some_and(|start| self.lost_since(earlier(start, blind)));
+        let lost = start.is_some_and(|start| self.lost_since(earlier(start, self.blind())));
+        let unseen = self.unseen(start, hook.as_ref(), first_stop.as_ref(), gone.filter(|_| ended.is_some()));
         let unseen_end = ended.is_none() || gone.is_none();
         let last_act =
             [stop.as_ref().and_then(|stop| stop.sent.last()), kill].into_iter().flatten().map(|it| it.at).max();
@@ -155,7 +157,12 @@ impl<'a> Scene<'a> {
         let sight = &self.config.sight;
         let blind = is_final && !(sight.signals && sight.exits);
         let late = start.is_some() && self.began_unseen(seen_hook, stop.is_some());
-        let complete = !(lost || blind || late || is_final && unseen_end || gone.is_some() && ended.is_none());
+        let complete = !(lost
+            || !unseen.is_empty()
+            || blind
+            || late
+            || is_final && unseen_end
+            || gone.is_some() && ended.is_none());
 
         let exit = ended.map(|ended| ExitTimeline {
             at: ended.at,
@@ -188,6 +195,7 @@ impl<'a> Scene<'a> {
             alive: lived && ended.is_none() && gone.is_none(),
             probe_failed: kubelet.is_some_and(|at| hook::probe_failed(self, at)),
             complete,
+            unseen,
             final_at: final_at.filter(|_| start.is_some()),
             wake: wake.into_iter().flatten().filter(|at| *at > self.now).min(),
             pending_until,
@@ -211,6 +219,11 @@ impl<'a> Scene<'a> {
         let watched = self.clock.at(self.known_at).0;
         let before = self.requested.is_some_and(|requested| requested.0.saturating_add(SECOND) <= watched);
         self.identity.older_than_agent && before && !hook && (self.may_have_hook() || !stop)
+    }
+
+    /// How long a hook may have run before the first that was seen of a termination.
+    pub(super) fn blind(&self) -> Duration {
+        if self.may_have_hook() { self.grace.unwrap_or(self.config.default_grace) } else { Duration::ZERO }
     }
 
     /// Whether the container has a hook that can be seen, or nobody has said that it has none.

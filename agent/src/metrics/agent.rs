@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::process::Process;
 use super::series::{Series, Total};
 use super::sources::Sources;
+use super::state::State;
 
 /// Metrics about the agent.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Agent {
     pub sources: Sources,
     /// What was left out.
     pub limits: Limits,
+    /// What survives a restart.
+    pub state: State,
     /// CPU and memory.
     pub process: Process,
     evicted: Counter,
@@ -54,6 +57,7 @@ impl Agent {
             kernel: Kernel::new(registry, &total),
             sources: Sources::new(registry, &total),
             limits: Limits::new(registry, &total),
+            state: State::new(registry, &total),
             process: Process::new(process),
             evicted: Counter::default(),
             stored: Gauge::default(),

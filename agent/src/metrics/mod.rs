@@ -13,6 +13,7 @@ mod kernel;
 mod sources;
 mod limits;
 mod process;
+mod state;
 mod scope;
 mod series;
 mod format;
@@ -28,6 +29,7 @@ pub use kernel::Kernel;
 pub use limits::Limits;
 pub use process::{Process, Usage};
 pub use sources::Sources;
+pub use state::{Saving, State};
 pub use terminations::Terminations;
 
 /// Put before every name but those of the process, which have names that dashboards know.

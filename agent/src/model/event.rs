@@ -176,7 +176,7 @@ pub struct SignalSent {
 
 impl SignalSent {
     /// `SI_KERNEL` (include/uapi/asm-generic/siginfo.h).
-    const SI_KERNEL: i32 = 128;
+    pub const SI_KERNEL: i32 = 128;
 
     /// Whether the kernel itself sent it: the OOM killer, or a dying init of a pid namespace.
     pub fn from_kernel(&self) -> bool {

@@ -10,6 +10,7 @@ mod pod;
 mod sight;
 mod timeline;
 mod finding;
+mod saved;
 
 pub use event::{
     Argv, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, SignalDelivered, SignalSent, WaitStatus,
@@ -17,6 +18,7 @@ pub use event::{
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
 pub use pod::{ContainerIdentity, ContainerSpec, LifecycleHandler, Pod, Probe, ProbeKind, Role, Workload};
+pub use saved::{Saved, SavedContainer, SavedPod, Unseen};
 pub use sight::Sight;
 pub use signal::Signal;
 pub use time::{BootTime, WallClock, WallTime};

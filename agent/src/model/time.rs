@@ -60,6 +60,19 @@ impl WallClock {
         by(in_force.or(self.offsets.first()).map_or(0, |(_, offset)| *offset))
     }
 
+    /// The offsets that were in force, each with the time from which on, the oldest first.
+    pub fn offsets(&self) -> &[(BootTime, i64)] {
+        &self.offsets
+    }
+
+    /// Takes over what an earlier run of the agent has noted.
+    pub fn precede(&mut self, earlier: &WallClock) {
+        let later = std::mem::replace(self, earlier.clone());
+        for (at, offset) in later.offsets {
+            self.observe(at, offset);
+        }
+    }
+
     /// The wall-clock time at `at`, by the offset in force then; the first known one before that.
     pub fn at(&self, at: BootTime) -> WallTime {
         let offset = self

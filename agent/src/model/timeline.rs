@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BootTime, ContainerId, Finding, Pid, PodUid, Role, Signal, TerminationId, WaitStatus, WallClock, WallTime, Workload,
+    BootTime, ContainerId, Finding, Pid, PodUid, Role, Signal, TerminationId, Unseen, WaitStatus, WallClock, WallTime,
+    Workload,
 };
 
 /// The termination of a pod, or of some of its containers when the pod itself stays. Durations are of boot time.
@@ -26,8 +27,10 @@ pub struct Timeline {
     pub reason: Reason,
     /// How; `None` while it goes on.
     pub outcome: Option<Outcome>,
-    /// False when records were lost while it ran.
+    /// False when records were lost while it ran, or nobody watched.
     pub complete: bool,
+    /// When no agent watched, as far as that may hide a part of the termination. Sorted.
+    pub unseen: Vec<Unseen>,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<WallTime>,
     /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,

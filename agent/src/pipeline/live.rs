@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Action, Kubelet, Pipeline};
+use super::{Action, Kubelet, Pipeline, State};
 use crate::clock;
 use crate::http::Health;
 use crate::identity::cgroupfs::{self, CgroupRoot};
@@ -74,6 +74,8 @@ pub struct Live {
     pub container_came: Arc<Notify>,
     /// Whom to ask why a pod was ended, if there is somebody.
     pub questions: Option<mpsc::Sender<Arc<Pod>>>,
+    /// What survives a restart, if asked for.
+    pub state: Option<State>,
     /// The node that pods are on whose source does not say.
     pub node_name: Option<Arc<str>>,
     /// Inputs go there too, if asked for.
@@ -114,6 +116,7 @@ impl Live {
     /// When the kernel side can't be read, or the cgroup tree can't be walked at start.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), LiveError> {
         let result = self.run_until(shutdown).await;
+        self.leave_state();
         if let Some(recorder) = self.recorder {
             recorder.finish();
         }
@@ -125,7 +128,9 @@ impl Live {
         let mut shutdown = pin!(shutdown);
         let mut events = Vec::new();
         self.tick();
+        let terminations = self.restore_pods();
         self.scan_at_start().await?;
+        self.restore_terminations(terminations);
         self.health.set_ready();
         let mut housekeeping = clock::timer_now();
         loop {
@@ -158,11 +163,12 @@ impl Live {
                 }
             }
             self.scans.start_if_due(&self.cgroup_root);
+            self.keep_state();
         }
     }
 
     /// The one way in: recorded, handled, carried out.
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&input);
         }
@@ -205,7 +211,7 @@ impl Live {
         }
     }
 
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         let wall_offset_ns = clock::wall_offset_ns();
         self.feed(Input::Tick { now: clock::boot_now(), wall_offset_ns });
     }
@@ -214,7 +220,8 @@ impl Live {
     fn next_tick(&self, housekeeping: Instant) -> Instant {
         let timeout = self.pipeline.poll_timeout();
         let timeout = timeout.map(|timeout| clock::timer_now() + timeout.since(clock::boot_now()));
-        [Some(housekeeping), timeout, self.scans.due()].into_iter().flatten().min().unwrap_or(housekeeping)
+        let state = self.state.as_ref().and_then(|state| state.keeper.due());
+        [Some(housekeeping), timeout, self.scans.due(), state].into_iter().flatten().min().unwrap_or(housekeeping)
     }
 
     /// Walks the tree until a walk brings nothing new to track. What is made below a cgroup that is tracked already is
@@ -304,6 +311,7 @@ impl Live {
         }
         self.kubelet.look_if_due(now, &self.probe);
         self.tell_what_was_left_out();
+        self.tell_state();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(usage) = ProcessUsage::parse(&status, clock::process_cpu()) {
             self.metrics.agent.process.set(usage);

@@ -2,7 +2,9 @@
 
 mod live;
 mod kubelet;
+mod keep;
 
+pub use keep::State;
 pub use kubelet::Kubelet;
 pub use live::{Live, LiveError, Scans};
 
@@ -10,9 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::correlator::{Config, Correlator, Output};
-#[cfg(doc)]
-use crate::identity::Update;
-use crate::identity::{Change, Index};
+use crate::identity::{Change, Index, Source, Update};
 use crate::input::Input;
 use crate::metrics::Metrics;
 use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Pod, Timeline};
@@ -71,6 +71,7 @@ impl Pipeline {
                 }
             }
             Input::Identity(update) => self.index.handle_update(update),
+            Input::Restored(saved) => self.correlator.handle_restored(saved, |uid| self.index.pod(uid).cloned()),
             Input::Tick { now, wall_offset_ns } => {
                 self.now = self.now.max(*now);
                 self.correlator.handle_tick(*now, *wall_offset_ns);
@@ -96,6 +97,13 @@ impl Pipeline {
     /// The next thing to do outside.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// What has to outlive this run: the pods that have containers here, and what was seen of those. The inputs that a
+    /// later run takes it up with.
+    pub fn save(&self) -> [Input; 2] {
+        let pods = self.index.attached_pods();
+        [Input::Identity(Update::Pods { source: Source::State, pods }), Input::Restored(self.correlator.save(self.now))]
     }
 
     /// The latest time seen.

@@ -107,6 +107,12 @@ impl Maps {
         Ok(())
     }
 
+    pub(super) fn follow(&mut self, pid: Pid) -> Result<(), ProbeError> {
+        let entered = Entered { processes: 1, ..Entered::default() };
+        self.entered.insert_new(pid.0, transmute!(entered))?;
+        self.tree.insert_new(pid.0, pid.0)
+    }
+
     pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.cgroups.remove(cgroup.0)?;
         self.forget_container(cgroup)

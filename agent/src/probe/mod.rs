@@ -121,6 +121,12 @@ impl Probe {
         self.maps.track(cgroup, owner, kind, init)
     }
 
+    /// Makes the programs tell of the end of a process that entered a container before they were there. What it and its
+    /// descendants have cost until now stays unknown.
+    pub fn follow(&mut self, pid: Pid) -> Result<(), ProbeError> {
+        self.maps.follow(pid)
+    }
+
     /// Makes the programs forget a cgroup, and the container if it is one.
     pub fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.maps.untrack(cgroup)

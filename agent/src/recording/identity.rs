@@ -107,7 +107,7 @@ enum ProbeKindLine {
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RoleLine {
+pub(super) enum RoleLine {
     App,
     Sidecar,
     Init,

@@ -107,6 +107,8 @@ enum KindLine {
         server: SocketAddr,
         status: u16,
     },
+    /// By another name than the counter that stands beside it.
+    #[serde(rename = "records_lost")]
     Lost {},
 }
 

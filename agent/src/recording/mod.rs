@@ -9,6 +9,8 @@ mod writer;
 mod line;
 mod kernel;
 mod identity;
+mod restored;
 
+pub(crate) use line::{decode_input, encode, encode_input};
 pub use reader::{Reader, RecordingError};
 pub use writer::Recorder;

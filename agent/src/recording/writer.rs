@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::line::{FORMAT, Header, Line};
+use super::line::{FORMAT, Header, Line, encode};
 use super::reader::RecordingError;
 use crate::input::Input;
 use crate::line_writer::LineWriter;
@@ -69,11 +69,4 @@ impl Recorder {
         }
         self.lines.finish();
     }
-}
-
-fn encode(line: &impl serde::Serialize) -> Vec<u8> {
-    // These types have string keys and no fallible parts, so this cannot fail; an empty line is skipped by the reader.
-    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
 }

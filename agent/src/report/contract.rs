@@ -30,8 +30,12 @@ pub struct Termination {
     pub reason: Word,
     /// How it ended, `None` while it goes on: see [`crate::model::Outcome`].
     pub outcome: Option<Word>,
-    /// False when records were lost while it ran.
+    /// False when records were lost while it ran, or the agent was away.
     pub complete: bool,
+    /// From when to when no agent watched, as far as that may hide a part of the termination: the agent was restarted.
+    /// Left out when there is no such time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<(Time, Time)>,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<Time>,
     /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,

@@ -29,6 +29,7 @@ pub(crate) fn full() -> Timeline {
         reason: Reason::Deletion,
         outcome: Some(Outcome::Forced),
         complete: true,
+        unseen: Vec::new(),
         requested: Some(WallTime(1_700_000_099 * SECOND as i64)),
         start: at(100.0),
         end: Some(at(132.012345678)),

@@ -30,6 +30,7 @@ pub fn termination(timeline: &Timeline, now: BootTime) -> Termination {
         reason: timeline.reason.as_str().into(),
         outcome: timeline.outcome.map(|outcome| outcome.as_str().into()),
         complete: timeline.complete,
+        unseen: timeline.unseen.iter().map(|it| (clock.at(it.from).into(), clock.at(it.to).into())).collect(),
         requested: timeline.requested.map(Time::from),
         start: clock.at(timeline.start).into(),
         end: timeline.end.map(|end| clock.at(end).into()),

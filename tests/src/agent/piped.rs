@@ -22,6 +22,7 @@ pub struct Piped {
     child: Child,
     lines: Receiver<String>,
     address: String,
+    said: String,
 }
 
 impl Piped {
@@ -50,8 +51,8 @@ impl Piped {
         let log = child.stderr.take().expect("it is piped");
         // From here on it is killed when this fails.
         let (sender, lines) = channel();
-        let mut agent = Piped { child, lines, address: String::new() };
-        agent.address = address(log);
+        let mut agent = Piped { child, lines, address: String::new(), said: String::new() };
+        (agent.address, agent.said) = address(log);
         thread::spawn(move || {
             let lines = BufReader::new(output).lines();
             lines.map_while(Result::ok).take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
@@ -72,6 +73,11 @@ impl Piped {
         answer
     }
 
+    /// What it said on standard error before it listened.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
     /// The next termination that has ended.
     ///
     /// # Panics
@@ -88,6 +94,17 @@ impl Piped {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Ends it by SIGKILL. Gives what it has told of terminations and nobody has asked for.
+    ///
+    /// # Panics
+    /// When it is gone already, or has said something else.
+    pub fn kill(mut self) -> Vec<Value> {
+        self.signal(Signal::KILL);
+        let status = self.child.wait().expect("it ends");
+        assert!(!status.success(), "it was killed");
+        self.lines.iter().map(|line| serde_json::from_str(&line).expect("a line is a JSON object")).collect()
     }
 
     /// Has it leave in peace. Nothing may be left untold.
@@ -109,8 +126,8 @@ impl Drop for Piped {
     }
 }
 
-/// Reads where it listens from its log. The log goes on; nobody may let the pipe fill up.
-fn address(log: ChildStderr) -> String {
+/// Reads where it listens from its log, and gives what it had said until then. The log goes on; nobody may let the pipe fill up.
+fn address(log: ChildStderr) -> (String, String) {
     let mut log = BufReader::new(log);
     let mut said = String::new();
     loop {
@@ -119,7 +136,7 @@ fn address(log: ChildStderr) -> String {
         if let Some((_, rest)) = said[before..].split_once("http://") {
             let address = rest.trim_end().trim_end_matches('/').to_owned();
             thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return address;
+            return (address, said);
         }
     }
 }

@@ -44,6 +44,12 @@ const RULES: &[Rule] = &[
         is_pure: false,
     },
     Rule { module: "clock", may: &["model"], never: &[], is_pure: false },
+    Rule {
+        module: "state",
+        may: &["model", "identity", "input", "recording", "correlator", "clock"],
+        never: IDENTITY_IO,
+        is_pure: false,
+    },
     Rule { module: "pipeline", may: &[""], never: &["cli"], is_pure: false },
     Rule { module: "cli", may: &[""], never: &[], is_pure: false },
     Rule { module: "main", may: &[""], never: &[], is_pure: false },

@@ -105,5 +105,5 @@ fn watched(scene: &Scene<'_>, at: BootTime) -> bool {
         let known = post_start.is_some_and(|path| is_path(exchange.request, path));
         exchange.at >= since && exchange.at <= at && !known
     });
-    scene.sees_hook() && there && !other && !scene.lost_since(since)
+    scene.sees_hook() && there && !other && !scene.lost_since(since) && !scene.was_away_since(since)
 }

@@ -68,7 +68,8 @@ pub(super) fn find(scene: &Scene<'_>, stop: Option<&Stop>, killed_at: Option<Boo
     let result = result(scene, stop, last);
     // A run whose end was not seen ended with its container at the latest; a request that failed, with what followed.
     let failed_at = stop.filter(|_| result == Some(HookResult::Failed)).map(|stop| stop.first().at);
-    let end = last.ended_at().or(failed_at).or(exit).or(scene.evidence.emptied());
+    let over = exit.or(scene.evidence.emptied()).filter(|_| !unwatched(scene, last));
+    let end = last.ended_at().or(failed_at).or(over);
     let mut timeline =
         HookTimeline { end, result, ..unknown(scene.spec_hook().map_or(Handler::Exec, handler), first.start) };
     match last.end {
@@ -80,7 +81,10 @@ pub(super) fn find(scene: &Scene<'_>, stop: Option<&Stop>, killed_at: Option<Boo
         Ended::Process(end) => Some(end),
         Ended::Answer { .. } => None,
     };
+    // What a process used is counted by the kernel side that saw it come.
+    let cut = |run: &Run| run.ended_at().is_some_and(|end| scene.counts_anew_within(run.start, end));
     let ends: Option<Vec<End>> = counted.iter().map(process).collect();
+    let ends = ends.filter(|_| !counted.iter().any(cut));
     timeline.processes = ends.as_ref().map(|ends| ends.iter().map(|end| end.processes).fold(0, u64::saturating_add));
     timeline.cpu = ends.map(|ends| ends.iter().fold(Duration::ZERO, |sum, end| end.cpu.saturating_add(sum)));
     Some(Hook { timeline, counters: first.counters })
@@ -213,6 +217,9 @@ fn the_one(scene: &Scene<'_>, stop: Option<&Stop>, all: &[Run]) -> Option<usize>
 }
 
 fn result(scene: &Scene<'_>, stop: Option<&Stop>, run: &Run) -> Option<HookResult> {
+    if unwatched(scene, run) {
+        return None;
+    }
     let exit = scene.evidence.exit.as_ref().map(|ended| ended.at);
     if stop.is_some_and(|stop| stop.within(run.start, run.ended_at())) {
         return Some(http::unanswered(scene, stop, run).unwrap_or(HookResult::Timeout));
@@ -234,6 +241,11 @@ fn result(scene: &Scene<'_>, stop: Option<&Stop>, run: &Run) -> Option<HookResul
         return Some(HookResult::Interrupted);
     }
     Some(HookResult::Failed)
+}
+
+/// Whether a run that has no end may have ended while nobody watched.
+fn unwatched(scene: &Scene<'_>, run: &Run) -> bool {
+    run.end.is_none() && scene.was_away_since(run.start)
 }
 
 /// Whether a liveness or startup probe failed shortly before `at`: one that is a command, and left with another code than

@@ -212,6 +212,27 @@ proptest! {
     }
 
     #[test]
+    fn a_restart_at_any_time(
+        before in prop::collection::vec(input(), 1..100),
+        meanwhile in prop::collection::vec(input(), 0..20),
+        after in prop::collection::vec(input(), 0..50),
+    ) {
+        let mut first = Correlator::new(small());
+        before.iter().for_each(|input| feed(&mut first, input));
+        let saved = first.save(first.now);
+        let mut second = Correlator::new(small());
+        second.handle_tick(first.now, OFFSET);
+        meanwhile.iter().for_each(|input| feed(&mut second, input));
+        second.handle_restored(&saved, |_| None);
+        second.assert_bounded();
+        after.iter().for_each(|input| feed(&mut second, input));
+        second.assert_bounded();
+        for pod in second.save(second.now).pods {
+            prop_assert!(pod.containers.iter().all(|it| it.unseen.len() <= 8 && it.events.len() < 200));
+        }
+    }
+
+    #[test]
     fn the_same_inputs_give_the_same_outputs(inputs in prop::collection::vec(input(), 1..100)) {
         let run = || {
             let mut correlator = Correlator::new(small());

@@ -14,6 +14,7 @@ mod pod;
 mod order;
 mod findings;
 mod sight;
+mod restart;
 mod hostile;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{FoundCgroup, Place, Update, is_root_of_pods, place};
-use crate::model::{CgroupId, Pid};
+use crate::model::{CgroupId, ContainerId, Pid};
 
 /// A directory of the cgroup v2 hierarchy to walk from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,11 @@ impl CgroupRoot {
         Ok(CgroupRoot { path: mounts::path_in_hierarchy(&mounts, &real), dir: real })
     }
 
+    /// Its cgroup id, if it is still there.
+    pub fn id(&self) -> io::Result<CgroupId> {
+        Ok(CgroupId(fs::metadata(&self.dir)?.ino()))
+    }
+
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -116,6 +121,13 @@ pub fn scan(root: &CgroupRoot) -> io::Result<Update> {
     // A prefix sorts first, so parents come before their children.
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Update::Cgroups { root: id, found, complete })
+}
+
+/// Whether a process lives in a container's cgroup or below it. A process id alone may be another process's by now.
+pub fn is_in(pid: Pid, container: &ContainerId) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    // The unified hierarchy's line (cgroups(7)).
+    text.lines().filter_map(|line| line.strip_prefix("0::")).any(|path| path.contains(container.as_str()))
 }
 
 struct Walk {

@@ -173,6 +173,23 @@ impl Index {
         self.pods.get(uid)
     }
 
+    /// Every pod that has a container here, each instance of a container with what was known of it while it ran.
+    pub fn attached_pods(&self) -> Vec<Pod> {
+        let mut pods: Vec<Pod> = self.pods.attached().map(|pod| Pod::clone(pod)).collect();
+        let places: BTreeMap<PodUid, usize> =
+            pods.iter().enumerate().map(|(index, pod)| (pod.uid.clone(), index)).collect();
+        for container in self.containers.values() {
+            let Some(spec) = &container.spec else { continue };
+            let Some(pod) = places.get(&container.identity.pod_uid).and_then(|index| pods.get_mut(*index)) else {
+                continue;
+            };
+            if pod.containers.iter().all(|known| known.id != spec.id) {
+                pod.containers.push(spec.clone());
+            }
+        }
+        pods
+    }
+
     /// How many containers are known, sandboxes included.
     pub fn containers(&self) -> usize {
         self.containers.len()

@@ -83,6 +83,11 @@ impl Pods {
         self.pods.get(uid)?.pod.as_ref()
     }
 
+    /// Every pod that is known and has a container.
+    pub(super) fn attached(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.values().filter(|entry| !entry.containers.is_empty()).filter_map(|entry| entry.pod.as_ref())
+    }
+
     pub(super) fn containers_of(&self, uid: &PodUid) -> Vec<CgroupId> {
         self.pods.get(uid).map_or_else(Vec::new, |entry| entry.containers.iter().copied().collect())
     }

@@ -131,6 +131,35 @@ fn names(changes: &[Change]) -> Vec<(Option<&str>, Role)> {
 }
 
 #[test]
+fn pods_with_containers_are_what_outlives_a_restart() {
+    let mut index = Index::new();
+    let spec = |name: &str, id: &str| ContainerSpec { id: Some(ContainerId::new(id)), ..ContainerSpec::new(name) };
+    let pods = |containers: Vec<ContainerSpec>| Update::Pods {
+        source: Source::File,
+        pods: vec![
+            Pod { containers, ..Pod::new(PodUid::new(UID), "default", "web") },
+            Pod::new(PodUid::new("00000000-0000-4000-8000-00000000000f"), "default", "elsewhere"),
+        ],
+    };
+    let old = "a".repeat(64);
+    index.handle_update(&pods(vec![spec("app", &old)]));
+    index.add_container(CgroupId(7), PodUid::new(UID), ContainerId::new(old.as_str()), None, Seen::Made);
+    // The pod has a newer instance by now; the cgroup of the old one is still there.
+    index.handle_update(&pods(vec![spec("app", &"b".repeat(64))]));
+    let attached = index.attached_pods();
+    assert_eq!(attached.len(), 1, "{attached:#?}");
+    let ids: Vec<_> = attached[0].containers.iter().filter_map(|it| it.id.clone()).collect();
+    assert_eq!(ids, [ContainerId::new("b".repeat(64)), ContainerId::new(old)]);
+    // Taken up again, both are known by name.
+    let mut again = Index::new();
+    again.handle_update(&Update::Pods { source: Source::State, pods: attached.clone() });
+    again.add_container(CgroupId(7), PodUid::new(UID), ContainerId::new("a".repeat(64)), None, Seen::Walked);
+    again.handle_update(&Update::Pods { source: Source::State, pods: Vec::new() });
+    assert_eq!(again.container(CgroupId(7)).and_then(|it| it.spec()).map(|it| it.name.to_string()), Some("app".into()));
+    assert_eq!(again.attached_pods(), attached, "nothing is lost by another restart");
+}
+
+#[test]
 fn a_container_comes_gets_its_pod_and_goes() {
     let mut steps = Steps::with_pod();
     let changes = steps.made(30, POD, &container_path(1));
