@@ -37,8 +37,14 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
     Toolchain { rustc: compiler.rustc, cargo: compiler.cargo, linker }.record()
 }
 
-/// Programs that tests run, and their packages.
-const FOR_TESTS: [(&str, &str); 2] = [("runc", "runc"), ("busybox", "busybox-static")];
+/// Programs that tests run and files that they read, and their packages.
+const FOR_TESTS: [(&str, &str); 4] = [
+    ("runc", "runc"),
+    ("busybox", "busybox-static"),
+    ("kubectl", "kubernetes-client"),
+    // The seccomp profile of CRI-O and Podman.
+    ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
+];
 
 /// Installs what tests need besides, where that can be done. A test that misses something says so itself.
 pub(crate) fn programs_for_tests() -> Result<()> {
