@@ -13,6 +13,8 @@ pub mod node;
 pub mod clients;
 pub mod workload;
 pub mod agent;
+pub mod image;
+pub mod manifest;
 pub mod parts;
 pub mod clock;
 pub mod wait;
