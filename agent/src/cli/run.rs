@@ -1,6 +1,7 @@
 //! `gracetrace run`: the agent.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -89,7 +90,7 @@ impl Run {
 
     async fn serve(self) -> anyhow::Result<()> {
         // Everything that can be wrong with the command line first, the kernel last.
-        let listener = TcpListener::bind(self.listen)
+        let listener = listen(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
@@ -166,6 +167,16 @@ impl Run {
         let _ = server.await;
         drop(sender);
         Ok(result?)
+    }
+}
+
+/// `[::]` is for IPv4 as well: where the kernel has no IPv6, that is what is left of it.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        result => result,
     }
 }
 
