@@ -14,6 +14,8 @@ pub mod cri_node;
 pub mod clients;
 pub mod workload;
 pub mod agent;
+pub mod image;
+pub mod manifest;
 pub mod parts;
 pub mod clock;
 pub mod wait;

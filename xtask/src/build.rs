@@ -1,5 +1,7 @@
 //! `xtask build`: the agent, for trying out, for release, or as one static file.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -62,7 +64,9 @@ pub(crate) fn programs(kind: Kind, programs: &[Program]) -> Result<Vec<PathBuf>>
         // With an explicit target the flags are not for build scripts and derive macros, which cannot be static.
         cargo
             .args(["--target", &host()?, "--target-dir", "target/static"])
-            .env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+            .env("CARGO_ENCODED_RUSTFLAGS", static_flags())
+            // Symbols are a fifth of the file, and nothing on a node reads them.
+            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     }
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     if !output.status.success() {
@@ -95,6 +99,22 @@ pub(crate) fn app_for_images() -> Result<PathBuf> {
     Ok(own)
 }
 
+/// Flags of rustc for a file that needs no other and names no folder of this machine, so that it is the same wherever it
+/// is built. Separated as cargo wants it, since folders may have blanks.
+fn static_flags() -> OsString {
+    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or(home);
+    let folders = [(Some(command::workspace().to_owned()), "/gracetrace"), (cargo, "/cargo")];
+    let mut flags = OsString::from("-Ctarget-feature=+crt-static");
+    for (folder, name) in folders.iter().filter_map(|(folder, name)| Some((folder.as_ref()?, name))) {
+        flags.push("\x1f--remap-path-prefix=");
+        flags.push(folder);
+        flags.push("=");
+        flags.push(name);
+    }
+    flags
+}
+
 /// Path of a program in cargo's messages.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().find_map(|line| {
@@ -113,7 +133,7 @@ fn host() -> Result<String> {
 }
 
 /// A static program asks for no dynamic loader.
-fn check_static(program: &Path) -> Result<()> {
+pub(crate) fn check_static(program: &Path) -> Result<()> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     match asks_for_loader(&bytes) {
         Some(false) => Ok(()),

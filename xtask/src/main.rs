@@ -2,11 +2,13 @@
 
 mod setup;
 mod build;
+mod image;
 mod test;
 mod tidy;
 mod command;
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, anyhow};
@@ -22,6 +24,7 @@ Examples:
   cargo xtask test -p gracetrace correlator::
                                    some tests: arguments go to cargo test
   cargo xtask build --static       one file without shared libraries
+  cargo xtask image                the same as a container image in one file
   cargo xtask bench                what the agent costs
   cargo xtask setup                only find or install the eBPF toolchain
 ";
@@ -64,6 +67,15 @@ enum Task {
         #[arg(long = "static")]
         is_static: bool,
     },
+    /// Make a container image of one static file, as a tarball for containerd, CRI-O and Docker
+    Image {
+        /// The tarball [default: target/gracetrace-image.tar]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The image's name [default: localhost/gracetrace:VERSION]
+        #[arg(long, value_name = "NAME[:TAG]")]
+        tag: Option<String>,
+    },
     /// Check the rules of the tree that neither rustc nor clippy knows
     Tidy,
     /// Find the eBPF toolchain, or install it (Debian, as root)
@@ -88,6 +100,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { is_static: true, .. } => build::run(Kind::Static),
         Task::Build { release: true, .. } => build::run(Kind::Release),
         Task::Build { .. } => build::run(Kind::Debug),
+        Task::Image { output, tag } => image::run(output, tag.as_deref()),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),
     }

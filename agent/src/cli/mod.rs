@@ -28,7 +28,7 @@ Exit status: 0 on success, 1 on failure, 2 on a bad command line.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Replay(replay::Replay),
 }
 

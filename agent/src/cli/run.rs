@@ -1,6 +1,7 @@
 //! `gracetrace run`: the agent.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -109,7 +110,7 @@ impl Run {
 
     async fn serve(self) -> anyhow::Result<()> {
         // Everything that can be wrong with the command line first, the kernel last.
-        let listener = TcpListener::bind(self.listen)
+        let listener = listen(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let address = listener.local_addr().context("cannot tell the address it listens on")?;
@@ -234,6 +235,16 @@ fn take_up(dir: &Path, cgroup_root: &CgroupRoot) -> anyhow::Result<State> {
     let dir = StateDir::open(dir, Place::here(id)?)?;
     let restored = dir.load()?;
     Ok(State::new(restored, Keeper::start(dir, clock::timer_now())?))
+}
+
+/// `[::]` is for IPv4 as well: where the kernel has no IPv6, that is what is left of it.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        result => result,
+    }
 }
 
 /// Reading the kernel's types takes tens of megabytes once; an agent that then sits on a node for weeks shall not hold

@@ -136,10 +136,7 @@ impl Live {
         loop {
             let next_tick = self.next_tick(housekeeping);
             tokio::select! {
-                () = &mut shutdown => {
-                    self.health.set_not_ready("stopping");
-                    return Ok(());
-                }
+                () = &mut shutdown => return Ok(()),
                 batch = self.probe.next_batch(&mut events) => {
                     self.count(&batch?);
                     for event in events.drain(..) {

@@ -2,15 +2,13 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gracetrace_tests::clock::BootTime;
-use gracetrace_tests::cri_node::packages;
 use gracetrace_tests::wait;
 use jiff::{SignedDuration, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -157,25 +155,12 @@ impl<'a> Container<'a> {
         self.uid.clone()
     }
 
-    /// Runs it where all of `/sys/fs/cgroup` is cgroup v2 and the slice is its root, which ends with the call.
+    /// Runs it to its end.
     fn runc(&self, arguments: &[&str], rest: &[&str]) -> Call {
         let (command, options) = arguments.split_first().expect("a command");
         let log = fs::File::options().create(true).append(true).open(self.path("log")).expect("a log can be written");
-        let procs = self.node.slice.path().join("cgroup.procs");
-        let mut runc = Command::new("unshare");
-        runc.args(["--mount", "--cgroup", "--propagation", "private", "sh", "-ec", ENTER, "sh"])
-            .arg(packages::find("runc", "runc").expect("there is a runc"))
-            .arg("--root")
-            .arg(self.node.dir.path().join("state"))
-            .arg(command)
-            .args(options)
-            .arg(&self.id)
-            .args(rest)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        // SAFETY: between fork and exec it only opens and writes a file, which is safe in a process with other threads.
-        unsafe { runc.pre_exec(move || enter(&procs)) };
+        let mut runc = self.node.runc();
+        runc.arg(command).args(options).arg(&self.id).args(rest).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let from = BootTime::now();
         let status = runc.status().expect("unshare is there");
         Call { from, to: BootTime::now(), code: status.code() }
@@ -233,14 +218,6 @@ impl Drop for Container<'_> {
 
 /// Of all containers of this program.
 static NUMBER: AtomicU32 = AtomicU32::new(1);
-
-/// Run in the slice, with namespaces that begin there. Not at the root of the hierarchy, where runc wants controllers.
-const ENTER: &str = "mount -t cgroup2 none /sys/fs/cgroup; echo 0 >/sys/fs/cgroup/runtime/cgroup.procs; exec \"$@\"";
-
-fn enter(procs: &PathBuf) -> std::io::Result<()> {
-    use std::io::Write;
-    fs::File::options().write(true).open(procs)?.write_all(b"0")
-}
 
 /// What runc leaves behind becomes a child of this process, as it would of the shim.
 fn become_subreaper() {

@@ -4,6 +4,7 @@
 mod hooks;
 mod stops;
 mod late;
+mod deployed;
 mod container;
 mod node;
 mod bundle;

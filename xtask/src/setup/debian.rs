@@ -45,13 +45,13 @@ pub(super) fn install_llvm(version: u32) -> Result<()> {
     install(&[&package, "g++"])
 }
 
-/// Installs the packages of those programs that are missing.
+/// Installs the packages of those programs, or files with their full path, that are missing.
 pub(super) fn install_missing(programs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = programs
-        .iter()
-        .filter(|(program, _)| command::find_on_path(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let is_there = |name: &str| match name.starts_with('/') {
+        true => Path::new(name).exists(),
+        false => command::find_on_path(name).is_some(),
+    };
+    let missing: Vec<&str> = programs.iter().filter(|(name, _)| !is_there(name)).map(|(_, package)| *package).collect();
     if missing.is_empty() { Ok(()) } else { install_packages(&missing) }
 }
 

@@ -39,8 +39,15 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
     Toolchain { rustc: compiler.rustc, cargo: compiler.cargo, linker }.record()
 }
 
-/// Programs that tests run, and their packages.
-const FOR_TESTS: [(&str, &str); 3] = [("runc", "runc"), ("busybox", "busybox-static"), ("containerd", "containerd")];
+/// Programs that tests run and files that they read, and their packages.
+const FOR_TESTS: [(&str, &str); 5] = [
+    ("runc", "runc"),
+    ("busybox", "busybox-static"),
+    ("containerd", "containerd"),
+    ("kubectl", "kubernetes-client"),
+    // The seccomp profile of CRI-O and Podman.
+    ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
+];
 
 /// CNI plugins are not on the PATH: the folder that Debian's package puts them in, and the one of the CNI project.
 const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"];
