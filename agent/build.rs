@@ -72,8 +72,12 @@ fn nested_build(workspace: &Path, toolchain: &HashMap<&str, &str>) -> Result<Pat
         "big" => "bpfeb-unknown-none",
         _ => "bpfel-unknown-none",
     };
+    // The debug information is of use to people, and names no folder of this machine: it goes into the image.
+    let cargo_home = variable("CARGO_HOME").or_else(|_| variable("HOME").map(|home| format!("{home}/.cargo")))?;
     let flags = [
         "-Cdebuginfo=2".to_owned(),
+        format!("--remap-path-prefix={}=/gracetrace", workspace.display()),
+        format!("--remap-path-prefix={cargo_home}=/cargo"),
         format!("-Ctarget-cpu={CPU}"),
         format!("-Clinker={}", tool("linker")?),
         "-Clink-arg=--btf".to_owned(),

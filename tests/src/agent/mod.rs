@@ -51,7 +51,8 @@ impl Agent {
             .args(["run", "--listen", &address.to_string(), "--pods"])
             .arg(pods)
             .arg("--cgroup-root")
-            .arg(node.slice());
+            .arg(node.slice())
+            .args(["--cri", "none"]);
         if let Some(record) = record {
             command.arg("--record").arg(record);
         }

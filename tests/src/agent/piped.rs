@@ -33,6 +33,7 @@ impl Piped {
     pub fn start(cgroup_root: &Path, arguments: &[&str]) -> Piped {
         let mut command = Command::new(built());
         command.args(["run", "--listen", "127.0.0.1:0", "--cgroup-root"]).arg(cgroup_root).args(arguments);
+        command.env("GRACETRACE_CRI", "none");
         Piped::spawn(command)
     }
 

@@ -44,6 +44,7 @@ impl Agent {
             .arg(place.slice())
             .arg("--pods")
             .arg(place.pods_file())
+            .args(["--cri", "none"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

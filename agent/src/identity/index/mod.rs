@@ -153,8 +153,12 @@ impl Index {
     pub fn handle_finished(&mut self, cgroup: CgroupId) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
         container.finished = true;
+        let uid = container.identity.pod_uid.clone();
         if container.removed {
             self.forget_container(cgroup);
+        }
+        if self.pods.forget_explanation(&uid) {
+            self.resolve_pod(&uid);
         }
     }
 

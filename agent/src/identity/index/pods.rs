@@ -79,6 +79,16 @@ impl Pods {
         entry.merge()
     }
 
+    /// A container's end was reported. That a probe had failed explains this end and no other; whether that changed
+    /// anything.
+    pub(super) fn forget_explanation(&mut self, uid: &PodUid) -> bool {
+        let entry = self.pods.get_mut(uid).filter(|entry| entry.explained == Some(Reason::ProbeFailure));
+        entry.is_some_and(|entry| {
+            entry.explained = None;
+            entry.merge()
+        })
+    }
+
     pub(super) fn get(&self, uid: &PodUid) -> Option<&Arc<Pod>> {
         self.pods.get(uid)?.pod.as_ref()
     }

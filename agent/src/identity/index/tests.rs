@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::Source;
-use crate::model::{Argv, BootTime, Counters, Exec, LifecycleHandler, WallTime, Workload};
+use crate::model::{Argv, BootTime, Counters, Exec, LifecycleHandler, Reason, WallTime, Workload};
 
 const UID: &str = "8c577ce9-7ba8-49d7-bb86-02e0dd29498b";
 const KUBEPODS: CgroupId = CgroupId(10);
@@ -434,4 +434,17 @@ proptest! {
         prop_assert_eq!((steps.0.cgroups.len(), steps.0.containers(), steps.0.pods()), (0, 0, 0));
         prop_assert!(steps.0.pods.is_empty());
     }
+}
+
+#[test]
+fn a_failed_probe_explains_one_end() {
+    let mut steps = Steps::with_pod();
+    steps.made(30, POD, &container_path(1));
+    steps.made(31, POD, &container_path(2));
+    steps.pods(vec![pod(vec![spec("app", Some(1), Role::App), spec("web", Some(2), Role::App)])]);
+    let reason = |steps: &Steps| steps.container(31).pod.as_ref().unwrap().reason;
+    steps.0.handle_update(&Update::Explained { uid: PodUid::new(UID), reason: Reason::ProbeFailure });
+    assert_eq!(reason(&steps), Some(Reason::ProbeFailure));
+    steps.0.handle_finished(CgroupId(30));
+    assert_eq!(reason(&steps), None, "the next end has a reason of its own");
 }
