@@ -261,13 +261,14 @@ impl Sock {
 }
 
 /// `si_code` of a signal's `struct kernel_siginfo`, with the two values that stand for one
-/// (include/linux/sched/signal.h): `SEND_SIG_NOINFO` 0 and `SEND_SIG_PRIV` 1.
+/// (include/linux/sched/signal.h): `SEND_SIG_NOINFO` 0 and `SEND_SIG_PRIV` 1. Because of these two, kernels from 6.12 or so
+/// on take the argument for a number and refuse a direct load (`raw_tp_null_args` in kernel/bpf/btf.c).
 #[inline(always)]
 pub(crate) fn signal_code(info: *const u8) -> i32 {
-    match info as usize {
+    match info as u64 {
         0 => SI_USER,
         1 => SI_KERNEL,
-        _ => load(info, global!(siginfo_code)),
+        info => probe_read((info + u64::from(global!(siginfo_code))) as *const u8),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod demo;
 pub mod bench;
+pub mod vm;
 pub mod scenario;
 pub mod truth;
 pub mod kubelet;
@@ -13,6 +14,7 @@ pub mod node;
 pub mod cri_node;
 pub mod clients;
 pub mod workload;
+pub mod memory;
 pub mod agent;
 pub mod image;
 pub mod manifest;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::clock::BootTime;
-use crate::{clients, node, runtime, workload};
+use crate::{clients, memory, node, runtime, workload};
 
 /// What a process plays.
 #[derive(Debug, clap::Subcommand)]
@@ -36,6 +36,8 @@ pub enum Part {
     Pause,
     /// The application.
     Workload(workload::WorkloadArgs),
+    /// A child of it that uses memory without end.
+    Hog,
     /// Its clients.
     Clients(clients::process::ClientsArgs),
 }
@@ -69,6 +71,7 @@ impl Part {
                 std::thread::park();
             },
             Part::Workload(args) => workload::run(&args),
+            Part::Hog => memory::hog(),
             Part::Clients(args) => clients::process::run(&args),
         }
     }

@@ -25,6 +25,8 @@ pub struct Scenario {
     pub clients: u32,
     /// Connections that are opened after the stop signal.
     pub late_clients: u32,
+    /// Files of the container's cgroup and what the runtime writes to them, such as `memory.max`.
+    pub limits: &'static [(&'static str, &'static str)],
     /// How it is ended.
     pub ending: Ending,
     /// What must come of it.
@@ -50,6 +52,17 @@ pub enum Ending {
     },
     /// By itself.
     Crash,
+    /// By the OOM killer: the application, or a child of it, uses more memory than its container may have.
+    OutOfMemory,
+    /// By the kubelet, some time after the OOM killer has taken a child of the application.
+    DeletionAfterOom,
+}
+
+impl Ending {
+    /// Whether somebody deletes the pod.
+    pub fn is_deletion(self) -> bool {
+        matches!(self, Ending::Deletion { .. } | Ending::DeletionAfterOom)
+    }
 }
 
 /// A pod's class.
@@ -87,6 +100,10 @@ pub struct Expect {
     pub zombies: u64,
     /// Whether it was ended by SIGKILL of the runtime.
     pub killed: bool,
+    /// How many processes the hook has at least; 0 where nobody counts.
+    pub hook_processes: u64,
+    /// Whether the OOM killer takes a process of the container.
+    pub oom_kills: bool,
     /// Findings that must be there. None means that there must be none.
     pub findings: &'static [&'static str],
 }
@@ -121,6 +138,7 @@ impl Scenario {
         check("disposition", format!("{:?}", expect.disposition), format!("{:?}", truth.disposition));
         check("cut connections", expect.zombies.to_string(), truth.zombie_inbound.to_string());
         check("late connections", self.late_clients.to_string(), truth.late.unwrap_or(0).to_string());
+        check("OOM kills", expect.oom_kills.to_string(), (truth.oom_kills > 0).to_string());
         check("killed", expect.killed.to_string(), truth.killed_at.is_some().to_string());
         found
     }
@@ -132,7 +150,7 @@ pub fn by_name(name: &str) -> Option<&'static Scenario> {
 }
 
 /// A pod that does everything right; the others say where they differ.
-const CLEAN: Scenario = Scenario {
+pub(crate) const CLEAN: Scenario = Scenario {
     name: "clean",
     about: "a hook of one second, then a drain within the grace period",
     qos: Qos::Burstable,
@@ -142,6 +160,7 @@ const CLEAN: Scenario = Scenario {
     hook: &["sleep", "1"],
     clients: 3,
     late_clients: 0,
+    limits: &[],
     ending: Ending::Deletion { interrupted: false },
     expect: Expect {
         outcome: Outcome::Graceful,
@@ -149,11 +168,13 @@ const CLEAN: Scenario = Scenario {
         disposition: Some(Disposition::Handled),
         zombies: 0,
         killed: false,
+        hook_processes: 0,
+        oom_kills: false,
         findings: &[],
     },
 };
 
-const FORCED: Expect = Expect {
+pub(crate) const FORCED: Expect = Expect {
     outcome: Outcome::Forced,
     hook: None,
     disposition: Some(Disposition::Ignored),

@@ -34,6 +34,8 @@ words! {
         Crashed = "crashed",
         /// Killed from outside.
         Forced = "forced",
+        /// Killed by the OOM killer.
+        Oom = "oom",
     }
 }
 
@@ -70,12 +72,16 @@ pub struct Observed {
     pub hook_start: Option<BootTime>,
     /// End of the hook; of the last run.
     pub hook_end: Option<Exit>,
+    /// The init had begun to exit when the hook had ended.
+    pub hook_interrupted: bool,
     /// Stop signals, in order.
     pub stop_signals: Vec<Sent>,
     /// SIGKILL by the runtime.
     pub killed: Option<Sent>,
     /// End of the init.
     pub exit: Option<Exit>,
+    /// Processes of the container that the OOM killer took (`oom_kill` in `memory.events`).
+    pub oom_kills: u64,
 }
 
 /// The measures of one termination, in boot time.
@@ -103,6 +109,8 @@ pub struct Truth {
     pub exit_signal: Option<i32>,
     /// How the container ended.
     pub outcome: Outcome,
+    /// Processes that the OOM killer took.
+    pub oom_kills: u64,
     /// Connections that were cut.
     pub zombie_inbound: u64,
     /// Connections that were established after the stop signal; `None` if there was none.
@@ -120,13 +128,14 @@ impl Truth {
         let killed = killed_at.is_some() && exit.signal() == Some(libc::SIGKILL);
         let outcome = match exit.signal() {
             _ if killed => Outcome::Forced,
+            Some(libc::SIGKILL) if observed.oom_kills > 0 => Outcome::Oom,
             _ if stop.is_some() => Outcome::Graceful,
             Some(_) => Outcome::Crashed,
             None => Outcome::Completed,
         };
         let hook_result = observed.hook_end.map(|end| match stop_signal_at {
             Some(stop) if end.at > stop => HookResult::Timeout,
-            None if end.at > exit.at => HookResult::Interrupted,
+            None if end.at > exit.at || observed.hook_interrupted => HookResult::Interrupted,
             _ if end.code() == Some(0) => HookResult::Success,
             _ => HookResult::Failed,
         });
@@ -143,6 +152,7 @@ impl Truth {
             exit_code: exit.code(),
             exit_signal: exit.signal(),
             outcome,
+            oom_kills: observed.oom_kills,
             zombie_inbound: count(&|each| each.end == End::Cut),
             late: stop_signal_at.map(|stop| count(&|each| each.established > stop)),
         })
@@ -163,6 +173,7 @@ impl Truth {
             "exit_code": self.exit_code,
             "exit_signal": self.exit_signal,
             "outcome": self.outcome,
+            "oom_kills": self.oom_kills,
             "zombie_inbound": self.zombie_inbound,
             "late": self.late,
         })
@@ -200,7 +211,12 @@ mod tests {
         check(stopped(hook(9, 9)), Outcome::Graceful, Some(HookResult::Timeout));
         let killed = Observed { killed: Some(sent(8)), exit: exit(9, 9), ..stopped(Observed::default()) };
         check(killed, Outcome::Forced, None);
+        let oom = Observed { exit: exit(9, 9), oom_kills: 1, ..Observed::default() };
+        check(oom, Outcome::Oom, None);
+        check(Observed { oom_kills: 1, ..stopped(Observed::default()) }, Outcome::Graceful, None);
         check(Observed { exit: exit(3, 0), ..hook(4, 9) }, Outcome::Completed, Some(HookResult::Interrupted));
+        let oom = Observed { exit: exit(5, 9), oom_kills: 1, hook_interrupted: true, ..hook(4, 9) };
+        check(oom, Outcome::Oom, Some(HookResult::Interrupted));
         assert!(Truth::new(&hook(4, 0), &[]).is_none());
     }
 

@@ -1,6 +1,7 @@
 //! The application in a container: a TCP server that answers, and leaves when told to, well or badly.
 //!
-//! A line `ping` is answered by `pong`; `abort` ends the process as a failed assertion would. A server that leaves says
+//! A line `ping` is answered by `pong`; `abort` ends the process as a failed assertion would; `hog` has it use memory until
+//! it is stopped. A server that leaves says
 //! `bye` on every connection and waits for its clients, so that a client can tell a farewell from a cut.
 
 use std::net::Ipv4Addr;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::BootTime;
+use crate::memory;
 
 /// The port it listens on.
 pub const PORT: u16 = 8080;
@@ -23,6 +25,8 @@ pub const PORT: u16 = 8080;
 pub enum OnTerm {
     /// Handles it: goes on serving for a while, says farewell, exits with 0.
     Drain,
+    /// Handles it: uses memory until it is stopped.
+    Hog,
     /// Has no handler.
     Nothing,
 }
@@ -35,13 +39,20 @@ pub struct WorkloadArgs {
     /// Goes on serving for this long after SIGTERM.
     #[arg(long, default_value_t = 0)]
     drain_ms: u64,
+    /// Uses this much memory all along.
+    #[arg(long, default_value_t = 0)]
+    hold_mib: usize,
+    /// On `hog` a child uses the memory.
+    #[arg(long)]
+    hog_in_child: bool,
 }
 
 /// Serves until it is told to leave.
 pub fn run(args: &WorkloadArgs) -> Result<()> {
+    let held = memory::use_up(args.hold_mib);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args))?;
-    drop(runtime);
+    drop((runtime, held));
     println!("{FAREWELL}{}", BootTime::now().0);
     Ok(())
 }
@@ -59,7 +70,7 @@ const FAREWELL: &str = "left at ";
 async fn serve(args: &WorkloadArgs) -> Result<()> {
     // Before it listens: whoever can connect may also send signals.
     let mut term = match args.on_term {
-        OnTerm::Drain => Some(signal(SignalKind::terminate())?),
+        OnTerm::Drain | OnTerm::Hog => Some(signal(SignalKind::terminate())?),
         OnTerm::Nothing => None,
     };
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await.context("cannot listen")?;
@@ -72,6 +83,9 @@ async fn serve(args: &WorkloadArgs) -> Result<()> {
             Some(term) => term.recv().await,
             None => std::future::pending().await,
         };
+        if args.on_term == OnTerm::Hog {
+            memory::hog();
+        }
         sleep(Duration::from_millis(args.drain_ms)).await;
     };
     tokio::pin!(drained);
@@ -80,10 +94,10 @@ async fn serve(args: &WorkloadArgs) -> Result<()> {
             () = &mut drained => break,
             accepted = listener.accept() => {
                 let (stream, _) = accepted.context("cannot accept")?;
-                let (leaving, open) = (leaving.clone(), open.clone());
+                let (leaving, open, hog_in_child) = (leaving.clone(), open.clone(), args.hog_in_child);
                 tokio::spawn(async move {
                     // A client that breaks off is none of the server's errors.
-                    let _ = converse(stream, leaving).await;
+                    let _ = converse(stream, leaving, hog_in_child).await;
                     drop(open);
                 });
             }
@@ -96,7 +110,7 @@ async fn serve(args: &WorkloadArgs) -> Result<()> {
     Ok(())
 }
 
-async fn converse(stream: TcpStream, mut leaving: watch::Receiver<bool>) -> Result<()> {
+async fn converse(stream: TcpStream, mut leaving: watch::Receiver<bool>, hog_in_child: bool) -> Result<()> {
     let (input, mut output) = stream.into_split();
     let mut lines = BufReader::new(input).lines();
     loop {
@@ -104,6 +118,8 @@ async fn converse(stream: TcpStream, mut leaving: watch::Receiver<bool>) -> Resu
             line = lines.next_line() => match line? {
                 Some(line) if line == "ping" => output.write_all(b"pong\n").await?,
                 Some(line) if line == "abort" => std::process::abort(),
+                Some(line) if line == "hog" && hog_in_child => memory::hog_in_child()?,
+                Some(line) if line == "hog" => memory::hog(),
                 Some(_) => {}
                 None => return Ok(()),
             },

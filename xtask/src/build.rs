@@ -16,6 +16,8 @@ pub(crate) const AGENT: Program = Program { package: "gracetrace", name: "gracet
 pub(crate) const DEMO: Program = Program { package: "gracetrace-tests", name: "gracetrace-demo" };
 /// The bench.
 pub(crate) const BENCH: Program = Program { package: "gracetrace-tests", name: "gracetrace-bench" };
+/// The suite of `vm-test`.
+pub(crate) const VM_SUITE: Program = Program { package: "gracetrace-tests", name: "gracetrace-vm-suite" };
 
 /// What the images of the tests run.
 const APP: Program = Program { package: "gracetrace-tests", name: "gracetrace-app" };
@@ -53,10 +55,6 @@ pub(crate) fn run(kind: Kind) -> Result<()> {
 /// Builds programs and returns their paths, in the same order. Cargo shows its progress.
 pub(crate) fn programs(kind: Kind, programs: &[Program]) -> Result<Vec<PathBuf>> {
     let mut cargo = command::cargo("build");
-    for program in programs {
-        cargo.args(["--package", program.package, "--bin", program.name]);
-    }
-    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     if kind != Kind::Debug {
         cargo.arg("--release");
     }
@@ -68,6 +66,15 @@ pub(crate) fn programs(kind: Kind, programs: &[Program]) -> Result<Vec<PathBuf>>
             // Symbols are a fifth of the file, and nothing on a node reads them.
             .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     }
+    build(cargo, programs)
+}
+
+/// Runs a `cargo build` that is prepared but for what to build.
+pub(crate) fn build(mut cargo: Command, programs: &[Program]) -> Result<Vec<PathBuf>> {
+    for program in programs {
+        cargo.args(["--package", program.package, "--bin", program.name]);
+    }
+    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo build failed ({})", output.status);
@@ -101,7 +108,7 @@ pub(crate) fn app_for_images() -> Result<PathBuf> {
 
 /// Flags of rustc for a file that needs no other and names no folder of this machine, so that it is the same wherever it
 /// is built. Separated as cargo wants it, since folders may have blanks.
-fn static_flags() -> OsString {
+pub(crate) fn static_flags() -> OsString {
     let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or(home);
     let folders = [(Some(command::workspace().to_owned()), "/gracetrace"), (cargo, "/cargo")];

@@ -2,8 +2,11 @@
 
 mod setup;
 mod build;
+mod cross;
 mod image;
+mod apt;
 mod test;
+mod vm;
 mod tidy;
 mod command;
 
@@ -23,6 +26,7 @@ Examples:
   cargo xtask test                 every test; needs root
   cargo xtask test -p gracetrace correlator::
                                    some tests: arguments go to cargo test
+  cargo xtask vm-test              every kernel that Debian ships, each in a virtual machine
   cargo xtask build --static       one file without shared libraries
   cargo xtask image                the same as a container image in one file
   cargo xtask bench                what the agent costs
@@ -51,6 +55,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the agent on every kernel of the matrix, each in a virtual machine
+    VmTest(vm::VmTest),
     /// Measure what the agent costs (needs root)
     #[command(disable_help_flag = true)]
     Bench {
@@ -66,6 +72,9 @@ enum Task {
         /// For release, without shared libraries
         #[arg(long = "static")]
         is_static: bool,
+        /// The same for another kind of machine, such as aarch64-unknown-linux-gnu
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
     },
     /// Make a container image of one static file, as a tarball for containerd, CRI-O and Docker
     Image {
@@ -97,6 +106,8 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { arguments } => become_program(DEMO, &arguments),
         Task::Bench { arguments } => become_program(BENCH, &arguments),
         Task::Test { arguments } => test::run(&arguments),
+        Task::VmTest(task) => vm::run(&task),
+        Task::Build { target: Some(target), .. } => cross::run(&target),
         Task::Build { is_static: true, .. } => build::run(Kind::Static),
         Task::Build { release: true, .. } => build::run(Kind::Release),
         Task::Build { .. } => build::run(Kind::Debug),

@@ -43,6 +43,12 @@ pub struct Agent {
 impl Agent {
     /// Starts it and waits until it is ready.
     pub async fn start(node: &Node, program: &Path, pods: &Path, record: Option<&Path>) -> Result<Agent> {
+        let record = record.map(|record| ("--record", record));
+        Agent::start_with(node, program, pods, record.as_slice()).await
+    }
+
+    /// The same with options of its own.
+    pub async fn start_with(node: &Node, program: &Path, pods: &Path, options: &[(&str, &Path)]) -> Result<Agent> {
         // It may be taken by another before the agent listens; then the agent says so and the demo with it.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = node.dir().join(LOG);
@@ -53,8 +59,8 @@ impl Agent {
             .arg("--cgroup-root")
             .arg(node.slice())
             .args(["--cri", "none"]);
-        if let Some(record) = record {
-            command.arg("--record").arg(record);
+        for (name, value) in options {
+            command.arg(name).arg(value);
         }
         command
             .stdin(Stdio::null())
@@ -176,7 +182,7 @@ impl Agent {
     }
 
     /// The end of what it says on standard error.
-    fn says(&self) -> String {
+    pub(crate) fn says(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

@@ -26,6 +26,8 @@ pub enum Request {
     },
     /// Make the server abort.
     Abort,
+    /// Make the server use memory without end.
+    Hog,
     /// Wait until every connection has ended, and tell of them.
     Finish,
 }

@@ -47,16 +47,16 @@ pub fn run(args: &ClientsArgs) -> Result<()> {
 async fn serve(server: Ipv4Addr) -> Result<()> {
     let mut requests = BufReader::new(stdin()).lines();
     let mut held: JoinSet<Connection> = JoinSet::new();
-    let mut aborts = Vec::new();
+    let mut orders = Vec::new();
     let mut connections = Vec::new();
     while let Some(line) = requests.next_line().await? {
         match serde_json::from_str(&line)? {
             Request::Hold(count) => {
                 for _ in 0..count {
                     let connected = connect(server, PATIENCE).await?;
-                    let (abort, aborted) = mpsc::channel(1);
-                    aborts.push(abort);
-                    held.spawn(hold(connected, aborted));
+                    let (order, ordered) = mpsc::channel(1);
+                    orders.push(order);
+                    held.spawn(hold(connected, ordered));
                 }
             }
             Request::Arrive { count, every_ms } => {
@@ -66,10 +66,8 @@ async fn serve(server: Ipv4Addr) -> Result<()> {
                     connections.push(visit(server).await?);
                 }
             }
-            Request::Abort => {
-                let abort = aborts.first().context("no connection to say it on")?;
-                abort.send(()).await.context("the connection is gone")?;
-            }
+            Request::Abort => say(&orders, "abort\n").await?,
+            Request::Hog => say(&orders, "hog\n").await?,
             Request::Finish => {
                 while let Some(connection) = timeout(PATIENCE, held.join_next()).await.context("the server stays")? {
                     connections.push(connection?);
@@ -80,6 +78,12 @@ async fn serve(server: Ipv4Addr) -> Result<()> {
         report(&Answer::Done)?;
     }
     Ok(())
+}
+
+/// Says something on the first connection that is held.
+async fn say(orders: &[mpsc::Sender<&'static str>], what: &'static str) -> Result<()> {
+    let order = orders.first().context("no connection to say it on")?;
+    order.send(what).await.context("the connection is gone")
 }
 
 /// A connection that the server has answered on: it is established and accepted on both sides.
@@ -111,7 +115,7 @@ async fn connect(server: Ipv4Addr, patience: Duration) -> Result<Connected> {
 }
 
 /// Keeps a connection in use until the server ends it.
-async fn hold(mut connected: Connected, mut abort: mpsc::Receiver<()>) -> Connection {
+async fn hold(mut connected: Connected, mut orders: mpsc::Receiver<&'static str>) -> Connection {
     let established = connected.established;
     let mut pings = interval(Duration::from_millis(500));
     loop {
@@ -122,7 +126,7 @@ async fn hold(mut connected: Connected, mut abort: mpsc::Receiver<()>) -> Connec
                 Ok(None) | Err(_) => return Connection { established, end: End::Cut },
             },
             _ = pings.tick() => connected.output.write_all(b"ping\n").await,
-            Some(()) = abort.recv() => connected.output.write_all(b"abort\n").await,
+            Some(order) = orders.recv() => connected.output.write_all(order.as_bytes()).await,
         };
         // What the server said last is still to be read.
         if sent.is_err() {

@@ -6,46 +6,58 @@ use serde_json::Value;
 
 use super::Played;
 use crate::clock::{BootTime, WallOffset};
+use crate::truth::Outcome;
 
-/// No time may be off by more.
-pub(super) const LIMIT: Duration = Duration::from_millis(10);
-/// The median of all must be less.
-pub(super) const MEDIAN_LIMIT: Duration = Duration::from_millis(1);
+/// How far the times of an account may be off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tolerance {
+    /// No time may be off by more.
+    pub(crate) each: Duration,
+    /// The median of all must be less.
+    pub(crate) median: Duration,
+}
+
+impl Tolerance {
+    /// On a machine that is not emulated.
+    pub(super) const MACHINE: Tolerance =
+        Tolerance { each: Duration::from_millis(10), median: Duration::from_millis(1) };
+}
 
 /// How an account differs from the truth.
 #[derive(Debug, Default)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     /// Verdicts that differ, a sentence each.
-    pub(super) differences: Vec<String>,
+    pub(crate) differences: Vec<String>,
     /// How far each time is off.
-    pub(super) errors: Vec<TimeError>,
+    pub(crate) errors: Vec<TimeError>,
 }
 
 /// How far a time is off.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TimeError {
-    pub(super) measure: &'static str,
-    pub(super) nanoseconds: i64,
+pub(crate) struct TimeError {
+    pub(crate) measure: &'static str,
+    pub(crate) nanoseconds: i64,
 }
 
 impl TimeError {
-    pub(super) fn size(self) -> Duration {
+    pub(crate) fn size(self) -> Duration {
         Duration::from_nanos(self.nanoseconds.unsigned_abs())
     }
 }
 
 impl Comparison {
     /// Compares what can be compared; nothing without an agent.
-    pub(super) fn new(played: &Played, offset: WallOffset) -> Comparison {
+    pub(crate) fn new(played: &Played, offset: WallOffset, tolerance: Tolerance) -> Comparison {
         let mut comparison = Comparison::default();
         if let Some(termination) = &played.termination {
             comparison.compare(termination, played, offset);
+            comparison.hold_against(tolerance);
         }
         comparison
     }
 
     /// The largest error.
-    pub(super) fn worst(&self) -> Option<TimeError> {
+    pub(crate) fn worst(&self) -> Option<TimeError> {
         self.errors.iter().copied().max_by_key(|error| error.size())
     }
 
@@ -60,6 +72,12 @@ impl Comparison {
         self.verdict("outcome", &word(Some(truth.outcome)), &container["outcome"]);
         self.verdict("hook result", &word(truth.hook_result), &container["hook"]["result"]);
         self.verdict("disposition", &word(truth.disposition), &container["stop_signal"]["disposition"]);
+        let oom = truth.outcome == Outcome::Oom;
+        if oom || truth.oom_kills == 0 {
+            // In between it is a matter of words whether it had a part in the end.
+            self.verdict("end by the OOM killer", &oom.into(), &container["exit"]["oom"]);
+        }
+        self.processes(played.scenario.expect.hook_processes, &container["hook"]["processes"]);
         self.verdict("exit code", &truth.exit_code.into(), &container["exit"]["code"]);
         let connections = &container["connections"];
         self.verdict("zombie connections", &truth.zombie_inbound.into(), &connections["zombie"]["inbound"]);
@@ -74,9 +92,22 @@ impl Comparison {
         self.time("exit", Some(truth.exit_at), &container["exit"]["at"], offset);
     }
 
+    fn hold_against(&mut self, tolerance: Tolerance) {
+        for error in self.errors.iter().filter(|error| error.size() > tolerance.each) {
+            let off = error.nanoseconds as f64 / 1e6;
+            self.differences.push(format!("{}: the agent is off by {off:.3} ms", error.measure));
+        }
+    }
+
     fn verdict(&mut self, what: &str, truth: &Value, said: &Value) {
         if truth != said {
             self.differences.push(format!("{what}: the agent says {said}, it was {truth}"));
+        }
+    }
+
+    fn processes(&mut self, at_least: u64, said: &Value) {
+        if at_least > 0 && said.as_u64().is_none_or(|said| said < at_least) {
+            self.differences.push(format!("processes of the hook: the agent says {said}, at least {at_least} it were"));
         }
     }
 
@@ -104,10 +135,6 @@ impl Comparison {
             (Some(truth), Some(said)) => {
                 let error = TimeError { measure, nanoseconds: said.0 - truth.0 };
                 self.errors.push(error);
-                if error.size() > LIMIT {
-                    self.differences
-                        .push(format!("{measure}: the agent is off by {:.3} ms", error.nanoseconds as f64 / 1e6));
-                }
             }
             (Some(_), None) => self.differences.push(format!("{measure}: the agent has none, but there was one")),
             (None, Some(_)) => self.differences.push(format!("{measure}: the agent has one, but there was none")),
@@ -120,7 +147,7 @@ fn word<T: serde::Serialize>(value: Option<T>) -> Value {
 }
 
 /// Median and maximum of errors.
-pub(super) fn median_and_max(errors: impl Iterator<Item = TimeError>) -> Option<(Duration, Duration)> {
+pub(crate) fn median_and_max(errors: impl Iterator<Item = TimeError>) -> Option<(Duration, Duration)> {
     let mut sizes: Vec<Duration> = errors.map(TimeError::size).collect();
     sizes.sort_unstable();
     Some((*sizes.get(sizes.len() / 2)?, *sizes.last()?))
@@ -155,7 +182,11 @@ mod tests {
         comparison.findings(&[], &serde_json::json!([{"id": "B"}]));
         comparison.findings(&[], &serde_json::json!([]));
         comparison.verdict("outcome", &"forced".into(), &"forced".into());
+        comparison.processes(0, &Value::Null);
+        comparison.processes(3, &3.into());
+        comparison.processes(3, &2.into());
+        comparison.hold_against(Tolerance::MACHINE);
         assert_eq!(comparison.errors.iter().map(|error| error.nanoseconds).collect::<Vec<_>>(), [1_000, -20_000_000]);
-        assert_eq!(comparison.differences.len(), 5, "{:#?}", comparison.differences);
+        assert_eq!(comparison.differences.len(), 6, "{:#?}", comparison.differences);
     }
 }

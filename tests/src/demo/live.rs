@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use super::compare::Comparison;
+use super::compare::{Comparison, Tolerance};
 use super::{Stage, table};
 use crate::scenario::Scenario;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(stage: &Stage, scenarios: &[&'static Scenario]) -> Resul
             Some(ended) = running.join_next() => {
                 match ended? {
                     Ok(played) => {
-                        let comparison = Comparison::new(&played, stage.offset);
+                        let comparison = Comparison::new(&played, stage.offset, Tolerance::MACHINE);
                         println!("{}", table::line(&played, &comparison));
                     }
                     // The next one may go better.

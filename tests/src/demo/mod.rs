@@ -3,7 +3,7 @@
 mod cli;
 mod once;
 mod live;
-mod compare;
+pub(crate) mod compare;
 mod table;
 
 use std::process::ExitCode;
@@ -115,26 +115,26 @@ async fn stage(cli: &Cli, scenarios: &[&'static Scenario]) -> Result<ExitCode> {
 
 /// What scenarios are played on.
 #[derive(Clone)]
-struct Stage {
-    kubelet: Kubelet,
-    agent: Option<Arc<Agent>>,
-    offset: WallOffset,
+pub(crate) struct Stage {
+    pub(crate) kubelet: Kubelet,
+    pub(crate) agent: Option<Arc<Agent>>,
+    pub(crate) offset: WallOffset,
 }
 
 /// A scenario that was played.
-struct Played {
-    scenario: &'static Scenario,
-    pod: Pod,
-    truth: Truth,
+pub(crate) struct Played {
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) pod: Pod,
+    pub(crate) truth: Truth,
     /// The agent's account of it.
-    termination: Option<Value>,
+    pub(crate) termination: Option<Value>,
     /// What went wrong in the demo itself.
-    deviations: Vec<String>,
+    pub(crate) deviations: Vec<String>,
 }
 
 impl Stage {
     /// Plays one scenario and asks the agent what it saw.
-    async fn play(&self, scenario: &'static Scenario) -> Result<Played> {
+    pub(crate) async fn play(&self, scenario: &'static Scenario) -> Result<Played> {
         self.try_play(scenario).await.with_context(|| format!("scenario {}", scenario.name))
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
-use super::compare::{Comparison, MEDIAN_LIMIT, median_and_max};
+use super::compare::{Comparison, Tolerance, median_and_max};
 use super::{Played, Stage, table};
 use crate::scenario::Scenario;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(stage: &Stage, scenarios: &[&'static Scenario], as_json:
     let compared: Vec<(Played, Comparison)> = played
         .into_iter()
         .map(|played| {
-            let comparison = Comparison::new(&played, stage.offset);
+            let comparison = Comparison::new(&played, stage.offset, Tolerance::MACHINE);
             (played, comparison)
         })
         .collect();
@@ -62,8 +62,8 @@ pub(super) async fn run(stage: &Stage, scenarios: &[&'static Scenario], as_json:
     let mut good = failures == 0;
     if let Some((median, max)) = median_and_max {
         text += &format!("time error: median {}, largest {}\n", table::milliseconds(median), table::milliseconds(max));
-        if median >= MEDIAN_LIMIT {
-            text += &format!("the median must be under {}\n", table::milliseconds(MEDIAN_LIMIT));
+        if median >= Tolerance::MACHINE.median {
+            text += &format!("the median must be under {}\n", table::milliseconds(Tolerance::MACHINE.median));
             good = false;
         }
     }

@@ -100,7 +100,7 @@ fn color(word: String, outcome: &crate::truth::Outcome) -> String {
     let code = match outcome {
         Outcome::Graceful | Outcome::Completed => 32,
         Outcome::Forced => 31,
-        Outcome::Crashed => 35,
+        Outcome::Crashed | Outcome::Oom => 35,
     };
     format!("\x1b[{code}m{word}\x1b[0m")
 }

@@ -8,11 +8,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use tokio::time::sleep;
+use anyhow::{Context, Result, ensure};
+use tokio::time::{Instant, sleep};
 
 use crate::clients::{Clients, Request};
-use crate::node::Node;
+use crate::node::{Node, cgroup};
 use crate::runtime::{self, Container};
 use crate::scenario::{Ending, Scenario};
 use crate::truth::{Observed, Truth};
@@ -21,6 +21,8 @@ use pods_file::PodsFile;
 
 /// How long a pod lives before its end: somebody has to see it run.
 const LIFE: Duration = Duration::from_millis(500);
+/// How long a process may take to use up the memory of its container.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pod whose containers have ended.
 pub struct Ended {
@@ -51,12 +53,13 @@ impl Kubelet {
         let mut pod = Pod::new(scenario, address);
         self.pods.put(&pod)?;
 
-        let cgroup = node.slice().join("kubepods").join(pod.cgroup());
-        fs::create_dir(&cgroup).with_context(|| format!("cannot make {}", cgroup.display()))?;
-        let sandbox = runtime::create_sandbox(node, &cgroup, number, address).await?;
+        let pod_cgroup = node.slice().join("kubepods").join(pod.cgroup());
+        fs::create_dir(&pod_cgroup).with_context(|| format!("cannot make {}", pod_cgroup.display()))?;
+        node.delegate(&pod_cgroup)?;
+        let sandbox = runtime::create_sandbox(node, &pod_cgroup, number, address).await?;
         let argv = scenario.argv(&node.program("app"));
         let log = node.dir().join(format!("{}.log", pod.name));
-        let mut container = runtime::create(node, &cgroup, sandbox.pid, &log, &argv).await?;
+        let mut container = runtime::create(node, &pod_cgroup, sandbox.pid, &log, scenario.limits, &argv).await?;
         pod.started(&container.id);
         self.pods.put(&pod)?;
 
@@ -71,7 +74,16 @@ impl Kubelet {
                 clients.ask(Request::Abort).await?;
                 observed.exit = Some(container.exited().await?);
             }
-            Ending::Deletion { interrupted } => {
+            Ending::OutOfMemory => {
+                clients.ask(Request::Hog).await?;
+                observed.exit = Some(container.exited().await?);
+            }
+            Ending::Deletion { .. } | Ending::DeletionAfterOom => {
+                if scenario.ending == Ending::DeletionAfterOom {
+                    clients.ask(Request::Hog).await?;
+                    oom_kill(&container).await?;
+                }
+                let interrupted = scenario.ending == Ending::Deletion { interrupted: true };
                 pod.delete();
                 self.pods.put(&pod)?;
                 let stop = stop::Stop { node, scenario, interrupted };
@@ -79,6 +91,7 @@ impl Kubelet {
             }
         }
         let connections = clients.finish().await?;
+        observed.oom_kills = cgroup::oom_kills(&container.cgroup);
         let truth = Truth::new(&observed, &connections).context("the container has not ended")?;
         container.delete(node).await?;
         pod.ended(&truth);
@@ -99,4 +112,14 @@ impl Kubelet {
         fs::remove_dir(&cgroup).with_context(|| format!("cannot remove {}", cgroup.display()))?;
         self.pods.remove(&pod)
     }
+}
+
+/// Waits until the OOM killer has taken a process of a container.
+async fn oom_kill(container: &Container) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while cgroup::oom_kills(&container.cgroup) == 0 {
+        ensure!(Instant::now() < deadline, "the OOM killer takes nobody of {}", container.cgroup.display());
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::scenario::{Ending, Qos, Scenario};
+use crate::scenario::{Qos, Scenario};
 use crate::truth::Truth;
 
 /// The namespace of every pod of the demo.
@@ -113,7 +113,7 @@ impl Pod {
             "metadata": metadata,
             "spec": {
                 "containers": [container],
-                "restartPolicy": if scenario.ending == Ending::Crash { "Never" } else { "Always" },
+                "restartPolicy": if scenario.ending.is_deletion() { "Always" } else { "Never" },
                 "terminationGracePeriodSeconds": scenario.grace_seconds,
                 "nodeName": "demo",
             },

@@ -35,6 +35,15 @@ impl Stop<'_> {
         observed: &mut Observed,
     ) -> Result<()> {
         let (rest, hook) = self.run_hook(container, observed).await?;
+        if runtime::is_leaving(container.pid) {
+            // The runtime has nobody to send a signal to.
+            observed.hook_interrupted = hook.is_none() && observed.hook_start.is_some();
+            observed.exit = Some(container.exited().await?);
+            if let Some(mut hook) = hook {
+                observed.hook_end = Some(hook.exited().await?);
+            }
+            return Ok(());
+        }
         let deadline = Instant::now() + rest;
 
         observed.stop_signals.push(runtime::kill(self.node, container.pid, libc::SIGTERM).await?);

@@ -63,6 +63,20 @@ pub fn processes(cgroup: &Path) -> io::Result<Vec<Pid>> {
     Ok(list.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect())
 }
 
+/// How many processes of a cgroup the OOM killer has taken, by the kernel's own count; 0 without the memory controller.
+pub fn oom_kills(cgroup: &Path) -> u64 {
+    let events = fs::read_to_string(cgroup.join("memory.events")).unwrap_or_default();
+    events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+}
+
+/// Lets the cgroups below one have controllers of their own.
+pub fn delegate(cgroup: &Path, controllers: &[&str]) -> Result<()> {
+    let wanted: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
+    let file = cgroup.join("cgroup.subtree_control");
+    fs::write(&file, wanted.join(" "))
+        .with_context(|| format!("cannot have the controllers {} in {}", controllers.join(", "), file.display()))
+}
+
 fn remove_directories(root: &Path) -> io::Result<()> {
     for directory in directories(root).iter().rev() {
         fs::remove_dir(directory)?;

@@ -29,6 +29,7 @@ pub struct Node {
     _bridge: Helper,
     bridge_pid: u32,
     addresses: AtomicU32,
+    controllers: &'static [&'static str],
     // The last field: it must outlive the bridge, which is ended by it.
     _guard: Guard,
 }
@@ -66,7 +67,31 @@ impl Node {
             _ => None,
         });
         let bridge_pid = bridge_pid.await.context("cannot make the network of the demo")?;
-        Ok(Node { name, slice, dir, _bridge: bridge, bridge_pid, addresses: AtomicU32::new(0), _guard: guard })
+        Ok(Node {
+            name,
+            slice,
+            dir,
+            _bridge: bridge,
+            bridge_pid,
+            addresses: AtomicU32::new(0),
+            controllers: &[],
+            _guard: guard,
+        })
+    }
+
+    /// Gives the pods cgroup controllers, such as `memory`. The hierarchy must have them: a kernel has each either there
+    /// or in a v1 hierarchy.
+    pub fn enable_controllers(&mut self, controllers: &'static [&'static str]) -> Result<()> {
+        self.controllers = controllers;
+        for part in ["", "kubepods", "kubepods/burstable", "kubepods/besteffort"] {
+            self.delegate(&self.slice.join(part))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the cgroups below one have the controllers that pods have here.
+    pub fn delegate(&self, cgroup: &Path) -> Result<()> {
+        if self.controllers.is_empty() { Ok(()) } else { cgroup::delegate(cgroup, self.controllers) }
     }
 
     /// Unique on this machine; part of the name of everything it makes.

@@ -22,6 +22,9 @@ pub struct CreateArgs {
     sandbox: u32,
     #[arg(long)]
     log: PathBuf,
+    /// A file of the container's cgroup, and what is written to it.
+    #[arg(long, value_name = "FILE=VALUE")]
+    limit: Vec<String>,
     #[arg(last = true)]
     argv: Vec<String>,
 }
@@ -33,6 +36,10 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let path = find_program(&args.argv)?;
     let log = File::create(&args.log).with_context(|| format!("cannot make {}", args.log.display()))?;
     fs::create_dir(&args.container).with_context(|| format!("cannot make {}", args.container.display()))?;
+    for limit in &args.limit {
+        let (file, value) = limit.split_once('=').context("a limit is FILE=VALUE")?;
+        fs::write(args.container.join(file), value).with_context(|| format!("cannot set the limit {limit}"))?;
+    }
     let cgroup = File::open(&args.container)?;
     let clone = Clone { cgroup: Some(cgroup.as_fd()), new_pid_namespace: true };
     let pid = clone.spawn(|| {

@@ -12,6 +12,7 @@ pub mod delete;
 mod clone;
 mod schedule;
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,11 +91,21 @@ pub async fn create_sandbox(node: &Node, pod_cgroup: &Path, number: u32, address
 }
 
 /// Creates a container in the namespaces of a pod's sandbox.
-pub async fn create(node: &Node, pod_cgroup: &Path, sandbox: u32, log: &Path, argv: &[String]) -> Result<Container> {
+pub async fn create(
+    node: &Node,
+    pod_cgroup: &Path,
+    sandbox: u32,
+    log: &Path,
+    limits: &[(&str, &str)],
+    argv: &[String],
+) -> Result<Container> {
     let id = new_id();
     let cgroup = pod_cgroup.join(&id);
     let mut command = helper(node, "containerd-shim", "create");
     command.arg("--container").arg(&cgroup).args(["--sandbox", &sandbox.to_string()]).arg("--log").arg(log);
+    for (file, value) in limits {
+        command.args(["--limit", &format!("{file}={value}")]);
+    }
     command.arg("--").args(argv);
     start(command, "the runtime (create)", id, cgroup).await
 }
@@ -163,6 +174,16 @@ pub async fn exec(node: &Node, container: &Container, argv: &[String]) -> Result
     Ok(Execution { start, pid, runc, exit: None })
 }
 
+/// Whether a process has begun to exit, or is gone.
+pub fn is_leaving(pid: u32) -> bool {
+    /// include/linux/sched.h
+    const PF_EXITING: u64 = 0x4;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; state and five ids come between it and the flags (proc_pid_stat(5)).
+    let flags = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
 /// Sends a signal to a process of a container: its init, or a command that runs in it.
 pub async fn kill(node: &Node, pid: u32, signal: i32) -> Result<Sent> {
     let mut command = helper(node, "runc", "kill");
@@ -189,4 +210,15 @@ fn helper(node: &Node, name: &str, part: &str) -> Command {
     let mut command = node.command(name, part);
     command.arg("--cgroup").arg(node.runtime_cgroup());
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_is_not_leaving() {
+        assert!(!is_leaving(std::process::id()));
+        assert!(is_leaving(u32::MAX), "there is no such process");
+    }
 }

@@ -123,7 +123,8 @@ fn update_lists() -> Result<()> {
     command::run_quietly(Command::new("apt-get").args(["update", "-q"]))
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Installs packages.
+pub(super) fn install(packages: &[&str]) -> Result<()> {
     eprintln!("setup: installing Debian packages: {} (apt-get install)", packages.join(" "));
     let apt = |packages: &[&str]| {
         let mut apt = Command::new("apt-get");

@@ -64,6 +64,15 @@ pub(crate) fn programs_for_tests() -> Result<()> {
     debian::install_packages(&["containernetworking-plugins"])
 }
 
+/// Installs a C compiler for another kind of machine, where that can be done.
+pub(crate) fn cross_compiler(program: &str, packages: &[&str]) -> Result<()> {
+    match crate::command::find_on_path(program) {
+        Some(_) => Ok(()),
+        None if debian::can_install() => debian::install(packages),
+        None => bail!("{program} is not there: apt-get install {}", packages.join(" ")),
+    }
+}
+
 /// What to install where this task cannot do it by itself.
 fn how_to_install() -> String {
     format!(

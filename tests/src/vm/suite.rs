@@ -1,0 +1,126 @@
+//! The suite: every scenario on a node of this machine, the agent's account against the truth, and every hook.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::report::Report;
+use super::{SuiteArgs, cases, hooks};
+use crate::agent::Agent;
+use crate::clock::WallOffset;
+use crate::demo::compare::{Comparison, TimeError, Tolerance, median_and_max};
+use crate::demo::{Played, Stage};
+use crate::kubelet::Kubelet;
+use crate::kubelet::pods_file::PodsFile;
+use crate::node::Node;
+use crate::scenario::Scenario;
+
+/// What pods have in Kubernetes.
+const CONTROLLERS: &[&str] = &["cpu", "memory", "pids"];
+
+/// How long the agent may take to look at what its programs have done.
+const LOOK: Duration = Duration::from_secs(40);
+
+/// Runs all of it.
+pub(super) fn run(args: &SuiteArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let good = runtime.block_on(play(args))?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn play(args: &SuiteArgs) -> Result<bool> {
+    let scenarios = scenarios(args)?;
+    let mut report = Report::begin(&args.results)?;
+    let mut node = Node::start().await?;
+    node.enable_controllers(CONTROLLERS)?;
+    let node = Arc::new(node);
+    let pods = node.dir().join("pods.json");
+    let kubelet = Kubelet::new(Arc::clone(&node), Arc::new(PodsFile::create(&pods)?));
+    // Clients stand in for the kubelet: packets come and go in their cgroup.
+    let clients = node.clients_cgroup();
+    let agent = Agent::start_with(&node, &args.agent, &pods, &[("--kubelet-cgroup", &clients)]).await?;
+    let agent = Arc::new(agent);
+    let stage = Stage { kubelet, agent: Some(Arc::clone(&agent)), offset: WallOffset::measure() };
+
+    let tolerance =
+        Tolerance { each: Duration::from_millis(args.each_ms), median: Duration::from_millis(args.median_ms) };
+    let errors = play_all(&stage, &scenarios, tolerance, args.pods.max(1), &mut report).await?;
+    let mut about = String::new();
+    if let Some((median, largest)) = median_and_max(errors.into_iter()) {
+        about = format!("; time error: median {median:.1?}, largest {largest:.1?}");
+        let fault = format!("the median of all time errors is {median:.1?}, more than {:.1?}", tolerance.median);
+        let faults = if median < tolerance.median { Vec::new() } else { vec![fault] };
+        report.case("times", "the median of all time errors is small", &faults)?;
+    }
+    hooks::report(&metrics(&agent).await?, args, &mut report)?;
+    drop(stage);
+    let good = report.end(&about)?;
+    if !good {
+        println!("the agent: {}", agent.says());
+    }
+    Arc::into_inner(agent).context("the agent is still in use")?.stop().await?;
+    Ok(good)
+}
+
+/// The agent's metrics, once they tell of everything that has happened: it looks at its programs now and then.
+async fn metrics(agent: &Agent) -> Result<String> {
+    let deadline = Instant::now() + LOOK;
+    loop {
+        let metrics = agent.metrics_at_rest().await?;
+        if hooks::all_have_run(&metrics) || Instant::now() > deadline {
+            return Ok(metrics);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn scenarios(args: &SuiteArgs) -> Result<Vec<&'static Scenario>> {
+    let wanted =
+        |scenario: &&Scenario| args.scenario.is_empty() || args.scenario.iter().any(|name| name == scenario.name);
+    let scenarios: Vec<&'static Scenario> = cases::all().filter(wanted).collect();
+    ensure!(!scenarios.is_empty(), "there is no scenario {}", args.scenario.join(", "));
+    Ok(scenarios)
+}
+
+/// Plays some at a time, tells of each as it ends, and gives how far times were off.
+async fn play_all(
+    stage: &Stage,
+    scenarios: &[&'static Scenario],
+    tolerance: Tolerance,
+    at_once: usize,
+    report: &mut Report,
+) -> Result<Vec<TimeError>> {
+    let mut running: JoinSet<(&'static Scenario, Result<Played>)> = JoinSet::new();
+    let mut errors = Vec::new();
+    let mut next = scenarios.iter();
+    loop {
+        while running.len() < at_once
+            && let Some(&scenario) = next.next()
+        {
+            let stage = stage.clone();
+            running.spawn(async move { (scenario, stage.play(scenario).await) });
+        }
+        let Some(ended) = running.join_next().await else { return Ok(errors) };
+        let (scenario, played) = ended?;
+        let faults = match played {
+            Ok(played) => {
+                let comparison = Comparison::new(&played, stage.offset, tolerance);
+                if !comparison.differences.is_empty()
+                    && let Some(termination) = &played.termination
+                {
+                    // For whoever looks into it: on the console, beside what the kernel says.
+                    println!("{} is told as {termination:#}", scenario.name);
+                }
+                errors.extend(comparison.errors);
+                let deviations = played.deviations.iter().map(|it| format!("the scenario itself went wrong: {it}"));
+                comparison.differences.into_iter().chain(deviations).collect()
+            }
+            Err(error) => vec![format!("{error:#}")],
+        };
+        report.case(scenario.name, scenario.about, &faults)?;
+    }
+}

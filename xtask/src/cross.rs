@@ -1,0 +1,140 @@
+//! `xtask build --target`: the agent for another kind of machine, as one static file.
+//!
+//! The C compiler comes from Debian's cross packages. Rust's standard library for the target is the toolchain's own if it
+//! has it, else that of Debian's package for the target's machines, unpacked beside the system's and not installed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::apt::Apt;
+use crate::build::{self, AGENT};
+use crate::{command, setup};
+
+/// A kind of machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    /// As rustc names it.
+    name: &'static str,
+    /// As Debian names it.
+    debian: &'static str,
+    /// Its C compiler, and the packages that it comes from.
+    gcc: &'static str,
+    packages: [&'static str; 2],
+    /// `e_machine` of its programs (elf(5)).
+    machine: u16,
+}
+
+const TARGETS: [Target; 1] = [Target {
+    name: "aarch64-unknown-linux-gnu",
+    debian: "arm64",
+    gcc: "aarch64-linux-gnu-gcc",
+    packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+    machine: 183,
+}];
+
+/// Builds the agent for a target and says where it is.
+pub(crate) fn run(name: &str) -> Result<()> {
+    let wanted = if name == "aarch64" { "aarch64-unknown-linux-gnu" } else { name };
+    let Some(target) = TARGETS.iter().find(|target| target.name == wanted) else {
+        bail!("cannot build for {name}: there is {}", TARGETS.map(|target| target.name).join(", "));
+    };
+    setup::ebpf_toolchain()?;
+    setup::cross_compiler(target.gcc, &target.packages)?;
+    let compiler = Compiler::find(target)?;
+    let mut flags = build::static_flags();
+    if let Some(sysroot) = &compiler.sysroot {
+        flags.push("\x1f--sysroot\x1f");
+        flags.push(sysroot);
+    }
+    let variable = target.name.replace('-', "_");
+    let mut cargo = command::cargo("build");
+    cargo
+        .args(["--release", "--target", target.name, "--target-dir", "target/cross"])
+        .env("RUSTC", &compiler.rustc)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+        .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), target.gcc)
+        .env(format!("CC_{variable}"), target.gcc);
+    let agent = build::build(cargo, &[AGENT])?.remove(0);
+    build::check_static(&agent)?;
+    let header = fs::read(&agent)?;
+    let machine = header.get(18..20).and_then(|bytes| Some(u16::from_le_bytes(bytes.try_into().ok()?)));
+    ensure!(machine == Some(target.machine), "{} is not for {}", agent.display(), target.name);
+    println!("{}", command::short(&agent).display());
+    Ok(())
+}
+
+/// A rustc that has the target's standard library.
+#[derive(Debug)]
+struct Compiler {
+    rustc: PathBuf,
+    /// Where the library is, if not where the compiler looks by itself.
+    sysroot: Option<PathBuf>,
+}
+
+impl Compiler {
+    fn find(target: &Target) -> Result<Compiler> {
+        let own = command::find_on_path("rustc").context("there is no rustc")?;
+        if library(&own, target).is_some_and(|folder| folder.is_dir()) {
+            return Ok(Compiler { rustc: own, sysroot: None });
+        }
+        Compiler::of_debian(target).with_context(|| {
+            format!("no standard library for {0}; where rustup is used: rustup target add {0}", target.name)
+        })
+    }
+
+    /// The system's rustc with the library of its own version.
+    fn of_debian(target: &Target) -> Result<Compiler> {
+        let rustc = PathBuf::from("/usr/bin/rustc");
+        let (package, version) = owner(&rustc)?;
+        let system = library(&rustc, target).and_then(|folder| Some(folder.ancestors().nth(4)?.to_owned()));
+        let system = system.context("the system's rustc does not name its folder")?;
+        let sysroot = command::workspace().join("target/cross/sysroot");
+        let stamp = sysroot.join("version");
+        if fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == version) {
+            return Ok(Compiler { rustc, sysroot: Some(sysroot) });
+        }
+        let apt = Apt::open(&command::workspace().join("target/cross/apt"), &BTreeSet::new(), Some(target.debian))?;
+        let name = package.replace("rustc", "libstd-rust") + "-dev";
+        let unpacked = sysroot.with_extension("unpacked");
+        apt.unpack(&format!("{name}:{}", target.debian), &version, &unpacked)?;
+        // Build scripts and derive macros run here: the system's own libraries are beside it.
+        let rustlib = sysroot.join("lib/rustlib");
+        fs::create_dir_all(&rustlib)?;
+        let _ = fs::remove_dir_all(rustlib.join(target.name));
+        fs::rename(unpacked.join("usr/lib/rustlib").join(target.name), rustlib.join(target.name))?;
+        for entry in system.join("lib/rustlib").read_dir()?.flatten() {
+            let link = rustlib.join(entry.file_name());
+            if !link.exists() {
+                symlink(entry.path(), &link)?;
+            }
+        }
+        fs::remove_dir_all(&unpacked)?;
+        fs::write(&stamp, version)?;
+        Ok(Compiler { rustc, sysroot: Some(sysroot) })
+    }
+}
+
+/// Where a rustc looks for a target's standard library.
+fn library(rustc: &Path, target: &Target) -> Option<PathBuf> {
+    let mut rustc = Command::new(rustc);
+    rustc.args(["--print", "target-libdir", "--target", target.name]).current_dir(command::workspace());
+    let output = rustc.output().ok()?;
+    output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// The package that a program belongs to, and its version.
+fn owner(program: &Path) -> Result<(String, String)> {
+    let output = Command::new("dpkg-query").arg("-S").arg(program).output().context("cannot run dpkg-query")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let package = text.split(':').next().filter(|name| !name.is_empty());
+    let package = package.with_context(|| format!("{} is of no Debian package", program.display()))?.to_owned();
+    let mut show = Command::new("dpkg-query");
+    let output = show.args(["-W", "-f", "${Version}", &package]).output()?;
+    Ok((package, String::from_utf8_lossy(&output.stdout).into_owned()))
+}

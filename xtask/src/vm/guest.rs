@@ -1,0 +1,126 @@
+//! One run of one guest.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::kernel::Files;
+use super::matrix::Kernel;
+use super::qemu::{Machine, Qemu};
+use super::results::Results;
+
+/// How long a guest may take from power on to power off.
+const LIMIT: Duration = Duration::from_secs(240);
+/// How many of the console's last lines are shown.
+const CONSOLE_LINES: usize = 60;
+
+/// A guest that has not been started yet.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) kernel: &'static Kernel,
+    pub(super) files: Files,
+    pub(super) initramfs: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// For its logs.
+    pub(super) folder: PathBuf,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) kernel: &'static Kernel,
+    pub(super) results: Results,
+    pub(super) took: Duration,
+    /// Why it is not good, if it is not.
+    pub(super) failure: Option<String>,
+}
+
+impl Guest {
+    /// Runs it to its end, or until its time is up.
+    pub(super) fn run(&self, qemu: &Qemu) -> Result<Ended> {
+        let (console, serial) = (self.folder.join("console.log"), self.folder.join("results.log"));
+        let machine = Machine {
+            kernel: &self.files.image(),
+            initramfs: &self.initramfs,
+            arguments: &self.arguments,
+            console: &console,
+            results: &serial,
+        };
+        let begin = Instant::now();
+        let child = qemu.run(&machine).spawn().context("cannot start qemu")?;
+        let end = Running(child).wait(begin + LIMIT)?;
+        let took = begin.elapsed();
+        let results = Results::parse(&String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()));
+        let why = match (&end, results.exit) {
+            (End::OutOfTime, _) => Some(format!("it is not off after {} s", LIMIT.as_secs())),
+            (End::Failed(said), _) => Some(format!("qemu has failed: {said}")),
+            (End::Off, None) => Some("it went off before the suite had ended: a panic".to_owned()),
+            (End::Off, Some(_)) if !results.are_good() => Some("the suite has found faults".to_owned()),
+            (End::Off, Some(_)) => None,
+        };
+        let failure = why.map(|why| format!("{why}\n{}", last_lines(&console)));
+        Ok(Ended { kernel: self.kernel, results, took, failure })
+    }
+}
+
+enum End {
+    Off,
+    Failed(String),
+    OutOfTime,
+}
+
+/// A running emulator. Killed when dropped.
+struct Running(Child);
+
+impl Running {
+    fn wait(mut self, deadline: Instant) -> Result<End> {
+        loop {
+            match self.0.try_wait().context("cannot wait for qemu")? {
+                Some(status) if status.success() => return Ok(End::Off),
+                Some(status) => {
+                    let mut said = String::new();
+                    if let Some(mut stderr) = self.0.stderr.take() {
+                        stderr.read_to_string(&mut said)?;
+                    }
+                    return Ok(End::Failed(format!("{status}: {}", said.trim())));
+                }
+                None if Instant::now() > deadline => return Ok(End::OutOfTime),
+                // wait(2) knows no time limit.
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The end of what the console showed.
+fn last_lines(console: &Path) -> String {
+    let text = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
+    format!("the end of {}:\n  {}", crate::command::short(console).display(), last.join("\n  "))
+}
+
+/// Makes an empty folder for a guest.
+pub(super) fn folder(cache: &Path, kernel: &Kernel) -> Result<PathBuf> {
+    let folder = cache.join("run").join(kernel.name);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            bail!("cannot empty {}: {error}", folder.display())
+        }
+        _ => {}
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
