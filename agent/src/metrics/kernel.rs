@@ -19,6 +19,7 @@ pub struct Kernel {
     received: Series<HookLabel, Counter>,
     dropped: Series<HookLabel, Counter>,
     malformed: Series<HookLabel, Counter>,
+    missed: Series<HookLabel, Counter>,
     attached: Series<HookLabel, Gauge>,
     runs: Series<HookLabel, Counter>,
     run_seconds: Series<HookLabel, SecondsCounter>,
@@ -43,6 +44,7 @@ impl Kernel {
             received: counters(),
             dropped: counters(),
             malformed: counters(),
+            missed: counters(),
             attached: Series::new(total, 1, Gauge::default),
             runs: counters(),
             run_seconds: Series::new(total, 1, SecondsCounter::default),
@@ -51,6 +53,11 @@ impl Kernel {
         };
         registry.register("records_received", "Records read from the kernel", kernel.received.clone());
         registry.register("records_dropped", "Records lost because the ring buffer was full", kernel.dropped.clone());
+        registry.register(
+            "hook_missed",
+            "Runs of the hook's program that the kernel left out, because it ran on that CPU already",
+            kernel.missed.clone(),
+        );
         registry.register("records_malformed", "Records that could not be decoded", kernel.malformed.clone());
         registry.register(
             "hook_attached",
@@ -78,6 +85,11 @@ impl Kernel {
     /// Says how many records of a hook were lost since the programs were loaded.
     pub fn set_dropped(&self, hook: &'static str, total: u64) {
         self.dropped.with(HookLabel { hook }, |counter| counter.inner().store(total, Ordering::Relaxed));
+    }
+
+    /// Says how often the kernel left a hook out since the programs were loaded.
+    pub fn set_missed(&self, hook: &'static str, total: u64) {
+        self.missed.with(HookLabel { hook }, |counter| counter.inner().store(total, Ordering::Relaxed));
     }
 
     /// Says whether a hook is attached.

@@ -287,6 +287,9 @@ impl Live {
         }
         if self.counted_at.is_none_or(|at| now.since(at) >= COUNT_EVERY) {
             self.counted_at = Some(now);
+            for (hook, missed) in self.probe.misses() {
+                self.metrics.agent.kernel.set_missed(hook.name(), missed);
+            }
             for map in self.probe.map_usage() {
                 self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
             }

@@ -4,6 +4,7 @@ mod ring;
 mod load;
 mod packets;
 mod maps;
+mod misses;
 mod offsets;
 mod btf;
 pub mod decode;
@@ -14,7 +15,7 @@ pub use load::{LoadError, Options};
 pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,6 +136,16 @@ impl Probe {
     /// How full the maps are. Reads whole maps: for a slow timer.
     pub fn map_usage(&self) -> Vec<MapUsage> {
         self.maps.usage()
+    }
+
+    /// How often the kernel left out a run of a hook's program, of those that are attached and where it counts.
+    pub fn misses(&self) -> Vec<(Hook, u64)> {
+        let attached = self.hooks.iter().filter(|status| status.missing.is_none());
+        let missed = attached.filter_map(|status| {
+            let program = self.programs.program(status.hook.name())?;
+            Some((status.hook, misses::of(program.fd().ok()?.as_fd())?))
+        });
+        missed.collect()
     }
 
     /// What the hooks have cost, of those that are attached.
