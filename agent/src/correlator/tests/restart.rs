@@ -123,6 +123,21 @@ fn in_a_hook_that_is_a_request() {
 }
 
 #[test]
+fn in_a_sleep_hook() {
+    let case = Case { handler: Some(LifecycleHandler::Sleep(Duration::from_secs(3))), ..Case::default() };
+    let told = check(
+        &case,
+        &format!("{RUNS}\n1000 app deleted\n2100 app conns in=1"),
+        "2500",
+        &[],
+        "4510 app term\n4511 app deliver TERM handler\n5000 app end 0",
+        "incomplete 1510..5001 deletion\napp: incomplete hook ~1510..4510 success SIGTERM@4510 handled exit@5000=0",
+    );
+    assert_eq!(told.changed[0].phase, Phase::InHook);
+    assert_eq!(told.finished[0].id, told.changed[0].id);
+}
+
+#[test]
 fn silence_while_away_says_nothing() {
     let told = play(&Case::default(), &format!("{RUNS}\n1000 app deleted"), "1500", &[], "");
     assert!(told.changed.is_empty() && told.finished.is_empty(), "{}", told.text());
