@@ -92,7 +92,9 @@ mod tests {
     #[test]
     fn the_image_is_for_those_who_use_it() {
         let wants = |arguments: &str| wants_image(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        for arguments in ["", "-p gracetrace-tests", "-p gracetrace-tests --test runc", "--test identity --test runc"] {
+        for arguments in
+            ["", "-p gracetrace-tests", "-p gracetrace-tests --test containerd", "--test identity --test runc"]
+        {
             assert!(wants(arguments), "{arguments}");
         }
         for arguments in ["-p gracetrace", "-p gracetrace-tests --test identity", "-p xtask tidy", "--package=xtask"] {

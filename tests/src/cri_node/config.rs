@@ -32,7 +32,7 @@ root = "{dir}/root"
 state = "{dir}/state"
 oom_score = 0
 [grpc]
-  address = "{dir}/containerd.sock"
+  address = "{dir}/state/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = true

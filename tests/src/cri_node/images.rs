@@ -27,15 +27,26 @@ pub(super) fn import(node: &CriNode) -> Result<()> {
     let file = node.dir().join("images.tar");
     if !file.exists() {
         std::fs::write(&file, archive()?).with_context(|| format!("cannot write {}", file.display()))?;
-        let mut ctr = Command::new(packages::find("ctr", "containerd")?);
-        ctr.arg("--address").arg(node.socket()).args(["--namespace", "k8s.io", "images", "import"]).arg(&file);
-        let output = ctr.output().context("cannot run ctr")?;
-        ensure!(output.status.success(), "ctr images import: {}", String::from_utf8_lossy(&output.stderr).trim());
+        import_file(node, &file)?;
     }
+    wait_for(node, &[PAUSE, BUSYBOX, APP, APP_QUITS])
+}
+
+/// Imports a tarball of images.
+pub(super) fn import_file(node: &CriNode, file: &Path) -> Result<()> {
+    let mut ctr = Command::new(packages::find("ctr", "containerd")?);
+    ctr.arg("--address").arg(node.socket()).args(["--namespace", "k8s.io", "images", "import"]).arg(file);
+    let output = ctr.output().context("cannot run ctr")?;
+    ensure!(output.status.success(), "ctr images import: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+/// Waits until the CRI knows images.
+pub(super) fn wait_for(node: &CriNode, names: &[&str]) -> Result<()> {
     let runtime = client::tokio_runtime()?;
     runtime.block_on(async {
         let client = client::Client::new(&node.socket())?;
-        for name in [PAUSE, BUSYBOX, APP, APP_QUITS] {
+        for name in names {
             client.image_id(name).await?;
         }
         Ok(())

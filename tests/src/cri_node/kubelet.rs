@@ -21,8 +21,8 @@ const PROBE_TIMEOUT: i64 = 1;
 
 /// A kubelet. What it does takes as long as it takes there: it blocks.
 pub struct Kubelet<'node> {
-    node: &'node CriNode,
-    runtime: Runtime,
+    pub(super) node: &'node CriNode,
+    pub(super) runtime: Runtime,
     pub(super) calls: Calls,
 }
 
@@ -67,8 +67,7 @@ impl<'node> Kubelet<'node> {
     pub fn start_containers(&self, pod: &RunningPod) -> Result<()> {
         self.runtime.block_on(async {
             for container in &pod.containers {
-                let request = cri::StartContainerRequest { container_id: container.id.clone() };
-                self.calls.client.runtime.clone().start_container(request).await.context("StartContainer")?;
+                self.calls.start_container(&container.id).await?;
                 if let Some(handler) = &container.plan.post_start {
                     self.calls.hook(handler, &container.id, pod.address).await?;
                 }
@@ -80,37 +79,29 @@ impl<'node> Kubelet<'node> {
     /// Makes a pod: the sandbox, and its containers, which are not started yet.
     pub fn create(&self, plan: PodPlan) -> Result<RunningPod> {
         let place = Place::new(self.node.dir(), &plan, uid());
-        self.make_files(&place, &plan)?;
+        self.make_files(&place, plan.containers.iter().map(|container| container.name.as_str()))?;
         let config = sandbox_config(&plan, &place);
         self.runtime.block_on(async {
             self.calls.client.wait_until_ready().await?;
-            let mut runtime = self.calls.client.runtime.clone();
-            let request = cri::RunPodSandboxRequest { config: Some(config.clone()), ..Default::default() };
-            let sandbox = runtime.run_pod_sandbox(request).await.context("RunPodSandbox")?.into_inner().pod_sandbox_id;
-            let address = self.calls.address(&sandbox).await?;
+            let (sandbox, address) = self.calls.run_sandbox(&config).await?;
             let mut containers = Vec::new();
             for container in &plan.containers {
                 let image = self.calls.client.image_id(container.image).await?;
-                let request = cri::CreateContainerRequest {
-                    pod_sandbox_id: sandbox.clone(),
-                    config: Some(container_config(&plan, &place, container, &image)),
-                    sandbox_config: Some(config.clone()),
-                };
-                let created = runtime.create_container(request).await.context("CreateContainer")?.into_inner();
-                containers.push(RunningContainer { plan: container.clone(), id: created.container_id });
+                let made = container_config(&plan, &place, container, &image);
+                let id = self.calls.create_container(&sandbox, made, &config).await?;
+                containers.push(RunningContainer { plan: container.clone(), id });
             }
             Ok(RunningPod { plan, uid: place.uid, sandbox, containers, address })
         })
     }
 
     /// The pod's cgroup and files, which are the kubelet's to make.
-    fn make_files(&self, place: &Place, plan: &PodPlan) -> Result<()> {
+    pub(super) fn make_files<'a>(&self, place: &Place, containers: impl Iterator<Item = &'a str>) -> Result<()> {
         let cgroup = self.node.slice().join(place.cgroup().trim_start_matches('/'));
         for folder in [&cgroup, &place.files, &place.logs] {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        let files = plan.containers.iter().map(|container| container.name.as_str()).chain(["etc-hosts"]);
-        for file in files {
+        for file in containers.chain(["etc-hosts"]) {
             let path = place.files.join(file);
             fs::write(&path, "127.0.0.1\tlocalhost\n").with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -180,6 +171,37 @@ impl Calls {
         Ok(HookRun { call: Call { from, to: BootTime::now() }, end })
     }
 
+    /// A sandbox, and its address.
+    pub(super) async fn run_sandbox(&self, config: &cri::PodSandboxConfig) -> Result<(String, IpAddr)> {
+        let request = cri::RunPodSandboxRequest { config: Some(config.clone()), ..Default::default() };
+        let answer = self.client.runtime.clone().run_pod_sandbox(request).await.context("RunPodSandbox")?;
+        let sandbox = answer.into_inner().pod_sandbox_id;
+        let address = self.address(&sandbox).await?;
+        Ok((sandbox, address))
+    }
+
+    /// A container that is not started yet.
+    pub(super) async fn create_container(
+        &self,
+        sandbox: &str,
+        config: cri::ContainerConfig,
+        sandbox_config: &cri::PodSandboxConfig,
+    ) -> Result<String> {
+        let request = cri::CreateContainerRequest {
+            pod_sandbox_id: sandbox.to_owned(),
+            config: Some(config),
+            sandbox_config: Some(sandbox_config.clone()),
+        };
+        let answer = self.client.runtime.clone().create_container(request).await.context("CreateContainer")?;
+        Ok(answer.into_inner().container_id)
+    }
+
+    pub(super) async fn start_container(&self, container: &str) -> Result<()> {
+        let request = cri::StartContainerRequest { container_id: container.to_owned() };
+        self.client.runtime.clone().start_container(request).await.context("StartContainer")?;
+        Ok(())
+    }
+
     async fn address(&self, sandbox: &str) -> Result<IpAddr> {
         let request = cri::PodSandboxStatusRequest { pod_sandbox_id: sandbox.to_owned(), verbose: false };
         let answer = self.client.runtime.clone().pod_sandbox_status(request).await.context("PodSandboxStatus")?;
@@ -196,7 +218,7 @@ impl Calls {
 }
 
 /// A random one, version 4.
-fn uid() -> String {
+pub(super) fn uid() -> String {
     let number = (fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62)) | 4 << 76 | 2 << 62;
     let hex = format!("{number:032x}");
     let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];

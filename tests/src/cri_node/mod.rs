@@ -6,6 +6,7 @@
 //! namespace, mounts, network, daemon and files, and all of it is gone once it is dropped, or its owner has died.
 
 pub mod pod;
+pub mod daemon;
 pub mod kubelet;
 pub mod seen;
 pub mod http_hook;
@@ -19,6 +20,7 @@ mod config;
 mod termination;
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -139,7 +141,29 @@ impl CriNode {
 
     /// The socket of the runtime.
     pub fn socket(&self) -> PathBuf {
-        self.dir.join("containerd.sock")
+        self.dir.join("state/containerd.sock")
+    }
+
+    /// Where the node has a folder that manifests name by its usual path.
+    pub fn host_path(&self, usual: &str) -> PathBuf {
+        match usual {
+            // Mounted there in the namespaces of the node.
+            "/sys/fs/cgroup" => PathBuf::from(usual),
+            // containerd's state, with its socket in it as packages have it.
+            "/run/containerd" => self.dir.join("state"),
+            other => self.dir.join("host").join(other.trim_start_matches('/')),
+        }
+    }
+
+    /// Imports a tarball of images, and waits for the one of that name.
+    pub fn import(&self, tarball: &Path, name: &str) -> Result<()> {
+        images::import_file(self, tarball)?;
+        images::wait_for(self, &[name])
+    }
+
+    /// Connects from the node's network, as the kubelet does for its probes.
+    pub fn connect(&self, address: SocketAddr) -> Result<TcpStream> {
+        self.spaces.connect(address)
     }
 
     /// For files; removed at the end.

@@ -265,11 +265,11 @@ fn unconfined() -> cri::SecurityProfile {
     cri::SecurityProfile { profile_type: cri::security_profile::ProfileType::Unconfined.into(), ..Default::default() }
 }
 
-fn mount(container: &str, host: &Path) -> cri::Mount {
+pub(super) fn mount(container: &str, host: &Path) -> cri::Mount {
     cri::Mount { container_path: container.to_owned(), host_path: host.display().to_string(), ..Default::default() }
 }
 
-fn map<const N: usize>(entries: [(&str, String); N]) -> HashMap<String, String> {
+pub(super) fn map<const N: usize>(entries: [(&str, String); N]) -> HashMap<String, String> {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

@@ -1,16 +1,21 @@
 //! The node's namespaces: mounts, network and cgroups. The pid namespace is the host's, as on a node that is the host.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, stdin};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe};
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces,
+    unshare_unsafe,
+};
 
 use crate::node;
 
@@ -49,6 +54,19 @@ impl Spaces {
     /// The same, but in nothing of them: in the cgroup alone.
     pub(super) fn join(&self, node: &str, cgroup: &Path, program: &Path) -> Command {
         self.command("join", node, cgroup, program)
+    }
+
+    /// A connection from their network.
+    pub(super) fn connect(&self, address: SocketAddr) -> Result<TcpStream> {
+        let network = File::open(format!("/proc/{}/ns/net", self.holder.id())).context("the holder is gone")?;
+        let connect = || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("cannot enter the node's network")?;
+            TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))
+        };
+        // A thread of its own: it never comes back from there.
+        let thread = thread::scope(|scope| scope.spawn(connect).join());
+        thread.map_err(|_| anyhow!("connecting panicked"))?
     }
 
     fn command(&self, part: &str, node: &str, cgroup: &Path, program: &Path) -> Command {

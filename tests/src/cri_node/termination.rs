@@ -173,7 +173,7 @@ impl ContainerTermination {
 }
 
 /// Waits until a container has exited.
-async fn exit_code(calls: &Calls, container: &str) -> Result<i32> {
+pub(super) async fn exit_code(calls: &Calls, container: &str) -> Result<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let status = calls.status(container).await.context("ContainerStatus")?;

@@ -1,6 +1,9 @@
 //! The manifests in `deploy/`, as `kubectl kustomize` builds them.
 
+mod pod;
 mod old_kubectl;
+
+pub use pod::{TOKEN, Volume, environment, volumes, write_token};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -9,5 +9,6 @@ mod pods;
 mod ends;
 mod runtime;
 mod many;
+mod deployed;
 mod world;
 mod report;

@@ -38,6 +38,18 @@ pub(crate) fn agent_with(node: &CriNode, more: &[&str]) -> Piped {
     Piped::spawn(command)
 }
 
+/// An agent, wherever it runs, that can be asked.
+pub(crate) trait Asked {
+    /// The whole answer to a GET request.
+    fn get(&self, path: &str) -> String;
+}
+
+impl Asked for Piped {
+    fn get(&self, path: &str) -> String {
+        Piped::get(self, path)
+    }
+}
+
 /// What happened to a pod, and what the agent says.
 pub(crate) struct Told {
     pub(crate) pod: RunningPod,
@@ -73,7 +85,7 @@ pub(crate) fn terminate_pod_while(kubelet: &Kubelet<'_>, pod: &RunningPod, durin
 }
 
 /// Runs a pod until its containers have started and the agent has looked at them.
-pub(crate) fn run(kubelet: &Kubelet<'_>, agent: &Piped, plan: PodPlan) -> RunningPod {
+pub(crate) fn run(kubelet: &Kubelet<'_>, agent: &impl Asked, plan: PodPlan) -> RunningPod {
     let pod = kubelet.create(plan).expect("the pod can be made");
     // From here on the runtime's list has all that is to be known.
     let since = BootTime::now();
@@ -90,7 +102,7 @@ pub(crate) fn run(kubelet: &Kubelet<'_>, agent: &Piped, plan: PodPlan) -> Runnin
 }
 
 /// Waits until the agent has had an answer from the runtime since a moment.
-pub(crate) fn wait_until_known(agent: &Piped, since: BootTime) {
+pub(crate) fn wait_until_known(agent: &impl Asked, since: BootTime) {
     let mut last = age(agent);
     wait::until("the agent has asked the runtime", || {
         // The metric moves with the agent's tick: only in that moment it says when the answer came.
@@ -102,12 +114,12 @@ pub(crate) fn wait_until_known(agent: &Piped, since: BootTime) {
 }
 
 /// Seconds since the runtime last answered.
-fn age(agent: &Piped) -> Option<f64> {
+fn age(agent: &impl Asked) -> Option<f64> {
     metric(agent, "gracetrace_identity_source_age_seconds{source=\"cri\"}")
 }
 
 /// The value of a series.
-pub(crate) fn metric(agent: &Piped, series: &str) -> Option<f64> {
+pub(crate) fn metric(agent: &impl Asked, series: &str) -> Option<f64> {
     let answer = agent.get("/metrics");
     let line = answer.lines().find_map(|line| line.strip_prefix(series))?;
     line.trim().parse().ok()

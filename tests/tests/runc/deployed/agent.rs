@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use gracetrace_tests::wait;
+use gracetrace_tests::{manifest, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
-use super::bundle::{self, Change, Folders, TOKEN};
+use super::bundle::{self, Change, Folders};
 use crate::node::Node;
 
 /// How long it may take to tell of a termination.
@@ -45,14 +45,14 @@ impl<'a> Deployed<'a> {
             folder
         };
         let (state, runtime, token) = (folder("gracetrace-state"), folder("runtime"), folder("token"));
-        write_token(&token);
+        manifest::write_token(&token).expect("files can be written");
         let folders: Folders<'_> = [
             ("/sys/fs/cgroup", "/sys/fs/cgroup".as_ref()),
             ("/var/lib/gracetrace", state.as_path()),
             // There is no runtime: its socket would be in here.
             ("/run/containerd", runtime.as_path()),
             ("/run/crio", runtime.as_path()),
-            (TOKEN, token.as_path()),
+            (manifest::TOKEN, token.as_path()),
         ]
         .into();
         let cgroup = format!("/kubepods/burstable/pod4c5d0e00-0000-4000-9000-000000000000/{id}");
@@ -145,15 +145,5 @@ impl Drop for Deployed<'_> {
         let _ = delete.status();
         let _ = self.runc.kill();
         let _ = self.runc.wait();
-    }
-}
-
-/// What the kubelet gives a pod for the API server: a token, and the authority that vouches for the server.
-fn write_token(folder: &std::path::Path) {
-    let authority = rcgen::generate_simple_self_signed(["kubernetes".to_owned()]).expect("a certificate");
-    let files =
-        [("token", "none".to_owned()), ("namespace", "gracetrace".to_owned()), ("ca.crt", authority.cert.pem())];
-    for (name, text) in files {
-        fs::write(folder.join(name), text).expect("files can be written");
     }
 }

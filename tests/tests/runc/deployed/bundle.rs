@@ -52,11 +52,13 @@ fn config(image: &Value, set: &Value, cgroups_path: &str, folders: &Folders<'_>,
     );
     let namespaces: Vec<Value> = namespaces.iter().map(|kind| json!({"type": kind})).collect();
     let arguments: Vec<&Value> = list(&image["Entrypoint"]).chain(list(&container["args"])).collect();
+    let environment = manifest::environment(set, "test").expect("an environment");
+    let environment: Vec<String> = environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     json!({
         "ociVersion": "1.0.2",
         "process": {
             "args": arguments,
-            "env": environment(container),
+            "env": environment,
             "cwd": image["WorkingDir"],
             "user": {"uid": context["runAsUser"], "gid": context["runAsGroup"]},
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
@@ -64,7 +66,7 @@ fn config(image: &Value, set: &Value, cgroups_path: &str, folders: &Folders<'_>,
         },
         "root": {"path": "rootfs", "readonly": context["readOnlyRootFilesystem"]},
         "hostname": "gracetrace",
-        "mounts": mounts(pod, container, folders),
+        "mounts": mounts(set, folders),
         "linux": {
             "cgroupsPath": cgroups_path,
             "namespaces": namespaces,
@@ -79,43 +81,22 @@ fn config(image: &Value, set: &Value, cgroups_path: &str, folders: &Folders<'_>,
     })
 }
 
-/// The manifest's, and what the kubelet adds for the API server. It is at an address where nobody answers.
-fn environment(container: &Value) -> Vec<String> {
-    let own = list(&container["env"]).map(|variable| {
-        let name = variable["name"].as_str().expect("a variable has a name");
-        let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
-            Some("spec.nodeName") => "test",
-            Some(other) => panic!("nobody here knows {other}"),
-            None => variable["value"].as_str().expect("a variable has a value"),
-        };
-        format!("{name}={value}")
-    });
-    let added = ["KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT=1"].map(str::to_owned);
-    own.chain(added).collect()
-}
-
-fn mounts(pod: &Value, container: &Value, folders: &Folders<'_>) -> Vec<Value> {
+fn mounts(set: &Value, folders: &Folders<'_>) -> Vec<Value> {
     let usual = ["nosuid", "noexec", "nodev"];
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc", "options": usual}),
         json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}),
         json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}),
     ];
-    for mount in list(&container["volumeMounts"]) {
-        let volume = list(&pod["volumes"]).find(|volume| volume["name"] == mount["name"]).expect("a volume");
-        let path = volume["hostPath"]["path"].as_str().expect("a folder of the host");
-        let source = folders.get(path).unwrap_or_else(|| panic!("the test has no {path}"));
-        let mode = if mount["readOnly"] == true { "ro" } else { "rw" };
-        mounts.push(bind(source, mount["mountPath"].as_str().expect("a place"), mode));
+    for volume in manifest::volumes(set).expect("folders of the host") {
+        let source = folders.get(volume.host).unwrap_or_else(|| panic!("the test has no {}", volume.host));
+        mounts.push(bind(source, volume.path, if volume.read_only { "ro" } else { "rw" }));
     }
-    if pod["automountServiceAccountToken"] == true {
-        mounts.push(bind(folders[TOKEN], TOKEN, "ro"));
+    if set["spec"]["template"]["spec"]["automountServiceAccountToken"] == true {
+        mounts.push(bind(folders[manifest::TOKEN], manifest::TOKEN, "ro"));
     }
     mounts
 }
-
-/// Where the kubelet puts what pods need for the API server.
-pub(crate) const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// As containerd mounts folders of the host.
 fn bind(source: &Path, destination: &str, mode: &str) -> Value {
