@@ -29,7 +29,7 @@ impl Sources {
             Sources { age: Series::new(total, 1, Gauge::default), errors: Series::new(total, 1, Counter::default) };
         registry.register_with_unit(
             "identity_source_age",
-            "Since the source last answered",
+            "Since the source last answered, or since the agent began if it never has",
             Unit::Seconds,
             sources.age.clone(),
         );

@@ -304,7 +304,7 @@ impl Live {
         }
         self.metrics.agent.sources.set_age(CGROUPS, now.since(self.scans.walked_at));
         for (source, health) in self.sources.iter().filter(|(_, health)| !health.is_unused()) {
-            // One that never answered is as old as the agent, and has none before its first error.
+            // One that never answered is as old as the agent.
             let age = now.since(health.good_at().unwrap_or(self.started));
             self.metrics.agent.sources.set_age(source.as_str(), age);
             self.metrics.agent.sources.set_errors(source.as_str(), health.errors());
