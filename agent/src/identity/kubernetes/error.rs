@@ -78,7 +78,12 @@ impl ApiError {
 
     /// A request that did not get as far as an answer.
     pub(super) fn of_request(url: &str, error: &kube::Error) -> ApiError {
-        let (url, cause) = (url.to_owned(), causes(error));
+        let cause = match error {
+            // Its own words are the name of the variant.
+            kube::Error::Service(inner) => causes(inner.as_ref()),
+            error => causes(error),
+        };
+        let url = url.to_owned();
         if is_tls(error) { ApiError::Tls { url, cause } } else { ApiError::Request { url, cause } }
     }
 }
