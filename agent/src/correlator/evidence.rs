@@ -81,7 +81,7 @@ impl Evidence {
         match event.kind {
             Kind::CgroupCreated { .. } | Kind::CgroupRemoved => {}
             // These are the kubelet's records: what is counted there need not be the container's.
-            Kind::HookRequest(_) | Kind::HookResponse { .. } => {}
+            Kind::HookRequest(_) | Kind::HookResponse { .. } | Kind::KubeletWatched(_) => {}
             _ => self.snapshot(at, event.counters),
         }
         match &event.kind {
@@ -121,7 +121,8 @@ impl Evidence {
                 let what = What::Response { flow: *flow, status: *status };
                 self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
             }
-            Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } | Kind::Lost => {}
+            Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } => {}
+            Kind::Lost | Kind::KubeletWatched(_) => {}
         }
     }
 

@@ -89,6 +89,8 @@ pub struct Correlator {
     reported: BTreeSet<PodUid>,
     reported_order: VecDeque<PodUid>,
     wave: Wave,
+    /// Whether requests of the kubelet are seen, and since when, once that has changed.
+    kubelet_watched: Option<(bool, BootTime)>,
     outputs: VecDeque<Output>,
     stats: Stats,
     revision: Revision,
@@ -110,6 +112,7 @@ impl Correlator {
             reported: BTreeSet::new(),
             reported_order: VecDeque::new(),
             wave: Wave::default(),
+            kubelet_watched: None,
             outputs: VecDeque::new(),
             stats: Stats::default(),
             revision: Revision::default(),
@@ -137,6 +140,10 @@ impl Correlator {
 
     /// The kernel saw something.
     pub fn handle_event(&mut self, event: &Event) {
+        if let Kind::KubeletWatched(watched) = event.kind {
+            self.kubelet_watched = Some((watched, event.at));
+            return;
+        }
         let cgroup = event.cgroup;
         if let Some((uid, number)) = self.cgroups.get(&cgroup).cloned() {
             let Some(container) = self.container(&uid, number) else { return };
@@ -192,7 +199,13 @@ impl Correlator {
     }
 
     fn world(&self) -> World<'_> {
-        World { config: &self.config, now: self.now, clock: &self.clock, wave: &self.wave }
+        World {
+            config: &self.config,
+            now: self.now,
+            clock: &self.clock,
+            wave: &self.wave,
+            kubelet_watched: self.kubelet_watched,
+        }
     }
 
     fn container(&self, uid: &PodUid, number: u64) -> Option<&Container> {

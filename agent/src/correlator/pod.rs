@@ -72,6 +72,8 @@ pub(super) struct World<'a> {
     pub(super) now: BootTime,
     pub(super) clock: &'a WallClock,
     pub(super) wave: &'a Wave,
+    /// Whether requests of the kubelet are seen, and since when; `None` as it was at the start.
+    pub(super) kubelet_watched: Option<(bool, BootTime)>,
 }
 
 /// What an evaluation changed.
@@ -229,6 +231,7 @@ impl PodState {
                 evidence: &container.evidence,
                 identity: &container.identity,
                 known_at: container.known_at,
+                kubelet_watched: world.kubelet_watched,
                 requested: self.requested,
                 grace: self.grace,
                 pod_cgroups: &self.cgroups,

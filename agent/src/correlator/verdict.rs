@@ -21,6 +21,8 @@ pub(super) struct Scene<'a> {
     pub(super) identity: &'a ContainerIdentity,
     /// Since when the container is watched.
     pub(super) known_at: BootTime,
+    /// Whether requests of the kubelet are seen, and since when; `None` as it was at the start.
+    pub(super) kubelet_watched: Option<(bool, BootTime)>,
     /// When the pod's deletion was asked for, as first seen.
     pub(super) requested: Option<WallTime>,
     pub(super) grace: Option<Duration>,
@@ -115,7 +117,9 @@ impl<'a> Scene<'a> {
         match self.spec_hook() {
             Some(LifecycleHandler::Exec(_)) => true,
             Some(LifecycleHandler::Http { https, host, .. }) => {
-                !https && host.is_none() && self.config.sight.http_hooks
+                !https
+                    && host.is_none()
+                    && self.kubelet_watched.map_or(self.config.sight.http_hooks, |(watched, _)| watched)
             }
             Some(LifecycleHandler::Sleep(_) | LifecycleHandler::Tcp) | None => false,
         }

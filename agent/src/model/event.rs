@@ -61,6 +61,9 @@ pub enum Kind {
         /// HTTP status.
         status: u16,
     },
+    /// From now on requests of the kubelet are seen, or are not: it was found, is gone, or runs in another cgroup since
+    /// a while. Belongs to no container.
+    KubeletWatched(bool),
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
 }

@@ -74,13 +74,16 @@ impl Kubelet {
         }
     }
 
-    /// Attaches to what was found, or takes the hooks off. Says so if that is news.
-    pub(super) fn apply(&mut self, found: Found, probe: &mut Probe, metrics: &Metrics) {
+    /// Attaches to what was found, or takes the hooks off. Says so if that is news. If anything changed, whether requests
+    /// are seen from now on.
+    pub(super) fn apply(&mut self, found: Found, probe: &mut Probe, metrics: &Metrics) -> Option<bool> {
         self.ever_found |= found.is_ok();
-        match &found {
+        let changed = match &found {
             Ok(dirs) => probe.attach_to_kubelet(Ok(dirs)),
             Err(error) => probe.attach_to_kubelet(Err(&error.to_string())),
-        }
+        };
+        let packets = probe.hooks().iter().filter(|status| !status.hook.is_tracepoint());
+        let watched = changed.then(|| packets.into_iter().all(|status| status.missing.is_none()));
         let mut refused = None;
         for status in probe.hooks().iter().filter(|status| !status.hook.is_tracepoint()) {
             metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());
@@ -96,7 +99,7 @@ impl Kubelet {
             (Err(error), None) => format!("httpGet hooks are inferred, not seen: {error}"),
         };
         if self.said.as_ref() == Some(&says) {
-            return;
+            return watched;
         }
         match found {
             Ok(_) if says.starts_with("httpGet hooks are seen") => tracing::info!("{says}"),
@@ -105,5 +108,6 @@ impl Kubelet {
             _ => tracing::warn!("{says}"),
         }
         self.said = Some(says);
+        watched
     }
 }

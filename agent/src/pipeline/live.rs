@@ -18,7 +18,7 @@ use crate::identity::{self, Change, Source, Update};
 use crate::input::Input;
 use crate::line_writer::LineWriter;
 use crate::metrics::{Metrics, Usage as ProcessUsage};
-use crate::model::{BootTime, CgroupKind, Pod};
+use crate::model::{BootTime, CgroupId, CgroupKind, Counters, Event, Kind, Pod};
 use crate::probe::{Batch, HOOKS, Hook, Probe, ProbeError};
 use crate::recording::Recorder;
 use crate::report;
@@ -150,7 +150,11 @@ impl Live {
                     self.feed(Input::Identity(update));
                 }
                 walked = self.scans.next() => self.take_walk(walked),
-                found = self.kubelet.next() => self.kubelet.apply(found, &mut self.probe, &self.metrics),
+                found = self.kubelet.next() => {
+                    if let Some(watched) = self.kubelet.apply(found, &mut self.probe, &self.metrics) {
+                        self.feed(Input::Kernel(kubelet_watched(watched)));
+                    }
+                }
                 () = sleep_until(next_tick) => {
                     if clock::timer_now() >= housekeeping {
                         housekeeping = clock::timer_now() + HOUSEKEEPING;
@@ -338,6 +342,12 @@ impl Live {
             self.metrics.agent.limits.set_left_out(what, total);
         }
     }
+}
+
+/// Told once the programs are where they shall be: what was sent before went by unseen.
+fn kubelet_watched(watched: bool) -> Event {
+    let kind = Kind::KubeletWatched(watched);
+    Event { at: clock::boot_now(), cgroup: CgroupId(0), counters: Counters::default(), kind }
 }
 
 impl Scans {

@@ -87,10 +87,10 @@ impl Probe {
     }
 
     /// Attaches the hooks that see packets to the kubelet's cgroups in `dirs`, and takes them off all others; or says of
-    /// them why there are none. Once more with the same ones changes nothing.
-    pub fn attach_to_kubelet(&mut self, dirs: Result<&[PathBuf], &str>) {
+    /// them why there are none. Once more with the same ones changes nothing; tells whether anything changed.
+    pub fn attach_to_kubelet(&mut self, dirs: Result<&[PathBuf], &str>) -> bool {
         let (dirs, otherwise) = (dirs.unwrap_or_default(), dirs.err());
-        self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise);
+        self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise)
     }
 
     /// Whether the kernel has taken any of the hooks that see packets: else the kubelet need not be looked for.

@@ -30,14 +30,15 @@ impl Packets {
     }
 
     /// Attaches to these cgroups and to no others. A directory that was made anew is another cgroup: the kernel takes a
-    /// program off a cgroup that is removed. `otherwise` is why there are none, if so.
+    /// program off a cgroup that is removed. `otherwise` is why there are none, if so. Tells whether anything changed.
     pub(super) fn attach(
         &mut self,
         programs: &mut Ebpf,
         hooks: &mut [HookStatus],
         dirs: &[PathBuf],
         otherwise: Option<&str>,
-    ) {
+    ) -> bool {
+        let mut changed = false;
         let mut cause = otherwise.map(str::to_owned);
         let mut wanted = BTreeMap::new();
         for dir in dirs {
@@ -50,6 +51,7 @@ impl Packets {
             let mut cause = cause.clone();
             let result = program(programs, *hook).map(|program| {
                 let gone: Vec<CgroupId> = links.keys().copied().filter(|id| !wanted.contains_key(id)).collect();
+                changed |= !gone.is_empty();
                 for link in gone.iter().filter_map(|id| links.remove(id)) {
                     // With its cgroup it may be gone already.
                     let _ = program.detach(link);
@@ -61,7 +63,10 @@ impl Packets {
                     // As a link, with which programs of others stay and run: `cgroup_bpf_link_attach` in
                     // kernel/bpf/cgroup.c takes no flag for it.
                     match program.attach(opened, attach_type(*hook), CgroupAttachMode::Single) {
-                        Ok(link) => drop(links.insert(*id, link)),
+                        Ok(link) => {
+                            changed = true;
+                            links.insert(*id, link);
+                        }
                         Err(error) => cause = Some(refused(dir, &error)),
                     }
                 }
@@ -71,6 +76,7 @@ impl Packets {
                 status.missing = if links.is_empty() { cause.or_else(|| Some(NOWHERE.to_owned())) } else { None };
             }
         }
+        changed
     }
 
     /// Whether there is anything to attach.

@@ -102,6 +102,9 @@ enum KindLine {
         path: String,
         truncated: bool,
     },
+    KubeletWatched {
+        watched: bool,
+    },
     HookResponse {
         client: SocketAddr,
         server: SocketAddr,
@@ -247,6 +250,7 @@ impl From<&Kind> for KindLine {
                 path: request.path.clone(),
                 truncated: request.truncated,
             },
+            Kind::KubeletWatched(watched) => KindLine::KubeletWatched { watched: *watched },
             Kind::HookResponse { flow, status } => {
                 KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
             }
@@ -302,6 +306,7 @@ impl From<KindLine> for Kind {
             KindLine::HookRequest { client, server, path, truncated } => {
                 Kind::HookRequest(HookRequest { flow: Flow { client, server }, path, truncated })
             }
+            KindLine::KubeletWatched { watched } => Kind::KubeletWatched(watched),
             KindLine::HookResponse { client, server, status } => {
                 Kind::HookResponse { flow: Flow { client, server }, status }
             }

@@ -95,6 +95,7 @@ fn waits(scene: &Scene<'_>, limit: Duration, killed_at: Option<BootTime>) -> Opt
 fn watched(scene: &Scene<'_>, at: BootTime) -> bool {
     let since = scene.requested_at().unwrap_or(earlier(at, scene.grace_or_default()));
     let there = !scene.identity.older_than_agent || scene.known_at <= since;
+    let there = there && scene.kubelet_watched.is_none_or(|(_, from)| from <= since);
     let post_start = match scene.identity.spec().and_then(|spec| spec.post_start.as_ref()) {
         Some(LifecycleHandler::Http { path, .. }) => Some(path),
         _ => None,

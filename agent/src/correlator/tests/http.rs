@@ -236,6 +236,26 @@ fn what_came_before_the_agent_is_not_refused() {
     assert!(!told.finished[0].complete);
 }
 
+/// The kubelet was started anew in another cgroup, and asked before it was found there: nobody knows.
+#[test]
+fn what_came_while_the_kubelet_was_not_watched_is_not_refused() {
+    let script = |kubelet: &str| {
+        format!(
+            "0 app start\n39000 app deleted\n{kubelet}\n42000 app term\n42001 app deliver TERM handler\n43000 app end 0"
+        )
+    };
+    case().check(
+        &script("40500 app kubelet gone\n41000 app kubelet watched"),
+        "graceful 40000..43001 deletion
+         app: graceful hook ~40000..42000 - SIGTERM@42000 handled exit@43000=0",
+    );
+    case().check(
+        &script("30000 app kubelet watched"),
+        "graceful 42000..43001 deletion PRESTOP_FAILED
+         app: graceful hook ~42000..42000 failed SIGTERM@42000 handled exit@43000=0",
+    );
+}
+
 #[test]
 fn what_nobody_can_see_is_concluded() {
     let https = LifecycleHandler::Http { https: true, host: None, port: "8443".to_owned(), path: "/bye".to_owned() };

@@ -371,6 +371,7 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "removed" => Kind::CgroupRemoved,
         "created" => Kind::CgroupCreated { parent: CgroupId(1), path: "/x".to_owned(), truncated: false },
         "lost" => Kind::Lost,
+        "kubelet" => Kind::KubeletWatched(words[1] == "watched"),
         "ask" => Kind::HookRequest(HookRequest {
             flow: flow(option("flow")),
             path: words[1].to_owned(),
