@@ -101,7 +101,8 @@ fn it_listens_where_there_is_no_ipv6() {
     let node = Node::new("ipv4");
     let agent =
         Deployed::start(&node, CONTAINERD, Change { seccomp: None, no_ipv6: true, ..AS_IS }).expect("it starts");
-    assert!(agent.says().contains("http://0.0.0.0:9464/"), "{}", agent.says());
+    // It answers before its log is written: that is done by a thread of its own.
+    wait::until("it says where it listens", || agent.says().contains("http://0.0.0.0:9464/"));
     agent.stop();
 }
 
