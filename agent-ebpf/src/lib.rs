@@ -11,11 +11,12 @@ mod globals;
 
 pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK, SOCK_CGROUP_POINTER, SOCK_CGROUP_TAGGED};
 pub use maps::{
-    CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, CGROUP_KIND_PENDING, Cgroup, Container, Entered,
-    Request, Socket,
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, CGROUP_KIND_PENDING, Cgroup,
+    Container, Entered, Request, Socket,
 };
 pub use records::{
-    ARGV_LEN, COMM_LEN, CgroupEvent, CgroupMkdir, Counters, Exec, Exit, FILENAME_LEN, FLAG_ENTERED, FLAG_GROUP,
-    FLAG_INIT, FLAG_TRUNCATED, Flow, HEAD_LEN, Header, Hook, HookRequest, HookResponse, MarkVictim, PATH_LEN,
-    SignalDeliver, SignalGenerate,
+    ARGV_LEN, COMM_LEN, CONNECTION_ABORTED, CONNECTION_CLOSED, CONNECTION_FAILED, CONNECTION_INBOUND, CONNECTION_LATE,
+    CONNECTION_OPENED, CgroupEvent, CgroupMkdir, Connection, Counters, Exec, Exit, FILENAME_LEN, FLAG_ENTERED,
+    FLAG_GROUP, FLAG_INIT, FLAG_TRUNCATED, Flow, HEAD_LEN, Header, Hook, HookRequest, HookResponse, MarkVictim,
+    PATH_LEN, SignalDeliver, SignalGenerate,
 };

@@ -13,6 +13,10 @@ pub const CGROUP_KIND_CONTAINER: u32 = 3;
 /// A cgroup inside a container's, made by the container itself.
 pub const CGROUP_KIND_NESTED: u32 = 4;
 
+/// The container is terminating, or about to: each change of its connections is to be told. Set by the agent on the
+/// container's own cgroup; the programs see by themselves when a stop signal, a kill or the end of the init comes first.
+pub const CGROUP_FLAG_WATCHED: u32 = 1 << 0;
+
 /// Value of the map `CGROUPS`, keyed by cgroup id: what the programs track. Read by every program first; written by
 /// the agent and by `cgroup_mkdir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -22,8 +26,8 @@ pub struct Cgroup {
     pub owner: u64,
     /// `CGROUP_KIND_…`
     pub kind: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// `CGROUP_FLAG_…`
+    pub flags: u32,
 }
 
 /// Value of the map `CONTAINERS`, keyed by [`Cgroup::owner`]: the state of one container. The agent creates it and

@@ -51,11 +51,13 @@ pub enum Hook {
     CgroupSkbEgress = 10,
     /// `cgroup_skb_ingress`: a packet that a process of the kubelet's cgroup receives
     CgroupSkbIngress = 11,
+    /// `tcp_send_reset`: a reset that answers a packet; before 6.10 by `tcp_v4_send_reset` and `tcp_v6_send_reset`
+    TcpSendReset = 12,
 }
 
 impl Hook {
     /// Every hook, in the order of its number.
-    pub const ALL: [Hook; 12] = [
+    pub const ALL: [Hook; 13] = [
         Hook::SchedProcessExec,
         Hook::SchedProcessFork,
         Hook::SchedProcessExit,
@@ -68,6 +70,7 @@ impl Hook {
         Hook::CgroupNotifyPopulated,
         Hook::CgroupSkbEgress,
         Hook::CgroupSkbIngress,
+        Hook::TcpSendReset,
     ];
 
     /// Whether it is a tracepoint. The others are attached to the kubelet's cgroup.
@@ -90,6 +93,7 @@ impl Hook {
             Hook::CgroupNotifyPopulated => "cgroup_notify_populated",
             Hook::CgroupSkbEgress => "cgroup_skb_egress",
             Hook::CgroupSkbIngress => "cgroup_skb_ingress",
+            Hook::TcpSendReset => "tcp_send_reset",
         }
     }
 }
@@ -115,6 +119,21 @@ pub struct Counters {
     /// Records of this container that did not fit into the ring buffer, and connections that did not fit into the
     /// socket map.
     pub lost: u64,
+    /// Connections that went from ESTABLISHED or CLOSE_WAIT to CLOSE at once: by a reset of either side (unread data,
+    /// `SO_LINGER` 0, a peer that gave up) or by a timeout.
+    pub aborted: u64,
+    /// Outbound connections that could not be established.
+    pub outbound_failed: u64,
+    /// Connections accepted from the pod itself, by its loopback device or its own address. In none of the counts above.
+    pub internal: u64,
+    /// Connections accepted from the kubelet: probes and httpGet hooks. In none of the counts above.
+    pub kubelet: u64,
+    /// SYNs that were answered with a reset because the container does not listen any more where it did.
+    pub refused: u64,
+    /// Boot time in nanoseconds of the last of those; 0 before the first.
+    pub last_refused_at: u64,
+    /// SYNs that were answered with a reset before the container listened there.
+    pub startup_refused: u64,
 }
 
 /// The start of every record.
@@ -294,17 +313,60 @@ pub struct HookResponse {
     pub status: u32,
 }
 
+/// [`Connection::change`]: established.
+pub const CONNECTION_OPENED: u32 = 1;
+/// [`Connection::change`]: it has left ESTABLISHED and CLOSE_WAIT.
+pub const CONNECTION_CLOSED: u32 = 2;
+/// [`Connection::change`]: an outbound one that could not be established.
+pub const CONNECTION_FAILED: u32 = 3;
+
+/// [`Connection::flags`]: a client's, accepted from a listener.
+pub const CONNECTION_INBOUND: u32 = 1 << 0;
+/// [`Connection::flags`]: established after the stop signal.
+pub const CONNECTION_LATE: u32 = 1 << 1;
+/// [`Connection::flags`]: closed at once, see [`Counters::aborted`].
+pub const CONNECTION_ABORTED: u32 = 1 << 2;
+
+/// A connection of a terminating container has changed (`inet_sock_set_state`). Counted ones only: nothing of the
+/// kubelet's, nothing within the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Connection {
+    /// No flags.
+    pub header: Header,
+    /// The other end's address in network byte order, IPv4 mapped into IPv6.
+    pub peer: [u32; 4],
+    /// The other end's port.
+    pub peer_port: u16,
+    /// The container's port.
+    pub local_port: u16,
+    /// `CONNECTION_OPENED`, `CONNECTION_CLOSED` or `CONNECTION_FAILED`.
+    pub change: u32,
+    /// `CONNECTION_INBOUND`, `CONNECTION_LATE`, `CONNECTION_ABORTED`.
+    pub flags: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Boot time in nanoseconds when it was established; 0 when nobody saw that.
+    pub opened_at: u64,
+    /// Bytes of data received, and sent and acknowledged, when it closed.
+    pub received: u64,
+    /// See `received`.
+    pub sent: u64,
+}
+
 const _: () = {
-    assert!(size_of::<Counters>() == 64);
-    assert!(size_of::<Header>() == 88);
-    assert!(size_of::<Exec>() == 88 + 16 + COMM_LEN + FILENAME_LEN + ARGV_LEN);
-    assert!(size_of::<Exit>() == 88 + 24 + COMM_LEN);
-    assert!(size_of::<SignalGenerate>() == 88 + 32 + 2 * COMM_LEN);
-    assert!(size_of::<SignalDeliver>() == 88 + 16);
-    assert!(size_of::<MarkVictim>() == 88 + 8);
-    assert!(size_of::<CgroupMkdir>() == 88 + 8 + PATH_LEN);
-    assert!(size_of::<CgroupEvent>() == 88 + 8);
+    const HEADER: usize = 144;
+    assert!(size_of::<Counters>() == 120);
+    assert!(size_of::<Header>() == HEADER);
+    assert!(size_of::<Exec>() == HEADER + 16 + COMM_LEN + FILENAME_LEN + ARGV_LEN);
+    assert!(size_of::<Exit>() == HEADER + 24 + COMM_LEN);
+    assert!(size_of::<SignalGenerate>() == HEADER + 32 + 2 * COMM_LEN);
+    assert!(size_of::<SignalDeliver>() == HEADER + 16);
+    assert!(size_of::<MarkVictim>() == HEADER + 8);
+    assert!(size_of::<CgroupMkdir>() == HEADER + 8 + PATH_LEN);
+    assert!(size_of::<CgroupEvent>() == HEADER + 8);
     assert!(size_of::<Flow>() == 36);
-    assert!(size_of::<HookRequest>() == 88 + 40 + HEAD_LEN);
-    assert!(size_of::<HookResponse>() == 88 + 40);
+    assert!(size_of::<HookRequest>() == HEADER + 40 + HEAD_LEN);
+    assert!(size_of::<HookResponse>() == HEADER + 40);
+    assert!(size_of::<Connection>() == HEADER + 56);
 };

@@ -39,7 +39,7 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
             Tracked::create(id);
         }
         container = Tracked::of(owner);
-        if CGROUPS.insert(id, Entry { owner, kind, reserved: 0 }, 0).is_err() || container.is_none() {
+        if CGROUPS.insert(id, Entry { owner, kind, flags: 0 }, 0).is_err() || container.is_none() {
             state::count_drop(HOOK);
         }
         debug!(ctx, "cgroup {} below {}: kind {}", id, parent, kind);

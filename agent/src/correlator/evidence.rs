@@ -122,7 +122,7 @@ impl Evidence {
                 self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
             }
             Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } => {}
-            Kind::Lost | Kind::KubeletWatched(_) => {}
+            Kind::Lost | Kind::KubeletWatched(_) | Kind::Connection(_) => {}
         }
     }
 

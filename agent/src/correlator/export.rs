@@ -249,6 +249,13 @@ impl Evidence {
             late: now.late.saturating_add(before.late),
             forwarded: now.forwarded.saturating_add(before.forwarded),
             lost: now.lost.saturating_add(before.lost),
+            aborted: now.aborted.saturating_add(before.aborted),
+            outbound_failed: now.outbound_failed.saturating_add(before.outbound_failed),
+            internal: now.internal.saturating_add(before.internal),
+            kubelet: now.kubelet.saturating_add(before.kubelet),
+            refused: now.refused.saturating_add(before.refused),
+            last_refused: now.last_refused.or(before.last_refused),
+            startup_refused: now.startup_refused.saturating_add(before.startup_refused),
         };
         Cow::Owned(Event { counters, ..event.clone() })
     }

@@ -66,6 +66,53 @@ pub enum Kind {
     KubeletWatched(bool),
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
+    /// A connection of the container has changed. Told of containers that are being watched: see
+    /// [`crate::probe::Probe::watch_connections`].
+    Connection(Connection),
+}
+
+/// A connection between the container and somebody outside of its pod who is not the kubelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// What became of it.
+    pub change: ConnectionChange,
+    /// Who began it.
+    pub direction: Direction,
+    /// The other end, v4-mapped addresses as v4.
+    pub peer: SocketAddr,
+    /// The container's port.
+    pub local_port: u16,
+    /// When it was established; `None` when nobody saw that.
+    pub opened: Option<BootTime>,
+    /// Established after the stop signal.
+    pub late: bool,
+    /// Bytes of data received until it closed.
+    pub received: u64,
+    /// Bytes of data sent and acknowledged until it closed.
+    pub sent: u64,
+}
+
+/// What became of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionChange {
+    /// It was established.
+    Opened,
+    /// It left ESTABLISHED and CLOSE_WAIT.
+    Closed {
+        /// By a reset or a timeout, at once.
+        aborted: bool,
+    },
+    /// It could not be established. Outbound ones only.
+    Failed,
+}
+
+/// Who began a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// A client.
+    Inbound,
+    /// The container.
+    Outbound,
 }
 
 /// The request of an httpGet hook, told from probes and everything else by its `User-Agent: kube-lifecycle/…`.
@@ -217,6 +264,20 @@ pub struct Counters {
     pub forwarded: u64,
     /// Records of the container that were lost.
     pub lost: u64,
+    /// Connections that ended by a reset or a timeout.
+    pub aborted: u64,
+    /// Outbound connections that could not be established.
+    pub outbound_failed: u64,
+    /// Connections accepted from the pod itself. In none of the counts above.
+    pub internal: u64,
+    /// Connections accepted from the kubelet: probes and httpGet hooks. In none of the counts above.
+    pub kubelet: u64,
+    /// SYNs answered with a reset because the container does not listen any more where it did.
+    pub refused: u64,
+    /// When the last of those was.
+    pub last_refused: Option<BootTime>,
+    /// SYNs answered with a reset before the container listened there.
+    pub startup_refused: u64,
 }
 
 /// How a process ended, as wait(2) tells it.

@@ -13,7 +13,8 @@ mod finding;
 mod saved;
 
 pub use event::{
-    Argv, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, SignalDelivered, SignalSent, WaitStatus,
+    Argv, Comm, Connection, ConnectionChange, Counters, Direction, Event, Exec, Exit, Flow, HookRequest, Kind,
+    SignalDelivered, SignalSent, WaitStatus,
 };
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};

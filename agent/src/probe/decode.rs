@@ -9,8 +9,8 @@ use gracetrace_ebpf::{self as abi, FLAG_ENTERED, FLAG_INIT, FLAG_TRUNCATED, Head
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::model::{
-    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, Pid, Signal, SignalDelivered,
-    SignalSent, WaitStatus,
+    Argv, BootTime, CgroupId, Comm, Connection, ConnectionChange, Counters, Direction, Event, Exec, Exit, Flow,
+    HookRequest, Kind, Pid, Signal, SignalDelivered, SignalSent, WaitStatus,
 };
 
 /// What is wrong with a record.
@@ -65,8 +65,9 @@ pub fn decode(bytes: &[u8]) -> Result<(Hook, Event), Malformed> {
             let status = u16::try_from(record.status).ok().filter(|status| matches!(status, 101 | 200..=999));
             Kind::HookResponse { flow: flow(&record.flow), status: status.ok_or(Malformed::Value(hook))? }
         }
+        Hook::InetSockSetState => connection(&record(bytes, hook)?)?,
         // They only count.
-        Hook::SchedProcessFork | Hook::InetSockSetState => return Err(Malformed::Hook),
+        Hook::SchedProcessFork | Hook::TcpSendReset => return Err(Malformed::Hook),
     };
     let event =
         Event { at: BootTime(header.at), cgroup: CgroupId(header.cgroup), counters: counters(&header.counters), kind };
@@ -84,6 +85,13 @@ pub fn counters(counters: &abi::Counters) -> Counters {
         late: counters.late,
         forwarded: counters.forwarded,
         lost: counters.lost,
+        aborted: counters.aborted,
+        outbound_failed: counters.outbound_failed,
+        internal: counters.internal,
+        kubelet: counters.kubelet,
+        refused: counters.refused,
+        last_refused: (counters.last_refused_at != 0).then_some(BootTime(counters.last_refused_at)),
+        startup_refused: counters.startup_refused,
     }
 }
 
@@ -181,6 +189,26 @@ fn request_path(head: &[u8], complete: bool) -> Option<(&[u8], bool)> {
         },
     };
     (!path.is_empty()).then_some((path, truncated))
+}
+
+fn connection(record: &abi::Connection) -> Result<Kind, Malformed> {
+    let change = match record.change {
+        abi::CONNECTION_OPENED => ConnectionChange::Opened,
+        abi::CONNECTION_CLOSED => ConnectionChange::Closed { aborted: record.flags & abi::CONNECTION_ABORTED != 0 },
+        abi::CONNECTION_FAILED => ConnectionChange::Failed,
+        _ => return Err(Malformed::Value(Hook::InetSockSetState)),
+    };
+    let inbound = record.flags & abi::CONNECTION_INBOUND != 0;
+    Ok(Kind::Connection(Connection {
+        change,
+        direction: if inbound { Direction::Inbound } else { Direction::Outbound },
+        peer: address(record.peer, record.peer_port),
+        local_port: record.local_port,
+        opened: (record.opened_at != 0).then_some(BootTime(record.opened_at)),
+        late: record.flags & abi::CONNECTION_LATE != 0,
+        received: record.received,
+        sent: record.sent,
+    }))
 }
 
 fn flow(flow: &abi::Flow) -> Flow {
@@ -361,6 +389,35 @@ mod tests {
     }
 
     #[test]
+    fn a_connection() {
+        let record = abi::Connection {
+            header: header(Hook::InetSockSetState, 0),
+            peer: [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([10, 0, 0, 7])],
+            peer_port: 40_000,
+            local_port: 8080,
+            change: abi::CONNECTION_CLOSED,
+            flags: abi::CONNECTION_INBOUND | abi::CONNECTION_ABORTED,
+            reserved: 0,
+            opened_at: 0,
+            received: 5,
+            sent: 7,
+        };
+        let told = Connection {
+            change: ConnectionChange::Closed { aborted: true },
+            direction: Direction::Inbound,
+            peer: "10.0.0.7:40000".parse().unwrap(),
+            local_port: 8080,
+            opened: None,
+            late: false,
+            received: 5,
+            sent: 7,
+        };
+        assert_eq!(decode(record.as_bytes()).unwrap().1.kind, Kind::Connection(told));
+        let wrong = abi::Connection { change: 4, ..record };
+        assert_eq!(decode(wrong.as_bytes()), Err(Malformed::Value(Hook::InetSockSetState)));
+    }
+
+    #[test]
     fn wrong_lengths_and_hooks() {
         let record = abi::MarkVictim { header: header(Hook::MarkVictim, 0), pid: 1, reserved: 0 };
         let bytes = record.as_bytes();
@@ -368,7 +425,7 @@ mod tests {
             assert!(decode(&bytes[..len]).is_err(), "{len}");
         }
         assert_eq!(decode(&[bytes, &[0; 8]].concat()), Err(Malformed::Length(Hook::MarkVictim)));
-        let counted = Header { hook: Hook::InetSockSetState as u32, ..record.header };
+        let counted = Header { hook: Hook::TcpSendReset as u32, ..record.header };
         assert_eq!(decode(counted.as_bytes()), Err(Malformed::Hook));
         let unknown = Header { hook: 99, ..record.header };
         assert_eq!(decode(unknown.as_bytes()), Err(Malformed::Hook));
@@ -376,7 +433,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(hook in 0u32..14, mut bytes in proptest::collection::vec(any::<u8>(), 0..1000), length in 0usize..11) {
+        fn never_panics(hook in 0u32..15, mut bytes in proptest::collection::vec(any::<u8>(), 0..1000), length in 0usize..12) {
             let lengths = [
                 bytes.len(),
                 size_of::<abi::Exec>(),
@@ -388,6 +445,7 @@ mod tests {
                 size_of::<abi::CgroupEvent>(),
                 size_of::<abi::HookRequest>(),
                 size_of::<abi::HookResponse>(),
+                size_of::<abi::Connection>(),
                 size_of::<Header>(),
             ];
             bytes.resize(lengths[length], 0xa5);

@@ -6,7 +6,8 @@ use std::io;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use gracetrace_ebpf::{
-    CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, Cgroup, Container, Entered, Hook,
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, Cgroup, Container, Entered,
+    Hook,
 };
 use zerocopy::transmute;
 
@@ -16,6 +17,8 @@ use crate::model::{BootTime, CgroupId, CgroupKind, Event, Kind, Pid};
 
 /// `BPF_NOEXIST` in include/uapi/linux/bpf.h.
 const NOEXIST: u64 = 1;
+/// `BPF_EXIST`, there too.
+const EXIST: u64 = 2;
 
 /// What was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,7 +101,7 @@ impl Maps {
             CgroupKind::Ancestor => CGROUP_KIND_ANCESTOR,
             CgroupKind::Nested => CGROUP_KIND_NESTED,
         };
-        let entry = Cgroup { owner: owner.0, kind, reserved: 0 };
+        let entry = Cgroup { owner: owner.0, kind, flags: 0 };
         self.cgroups.insert(cgroup.0, transmute!(entry))?;
         if kind != CGROUP_KIND_CONTAINER {
             // What `cgroup_mkdir` took for a container.
@@ -111,6 +114,11 @@ impl Maps {
         let entered = Entered { processes: 1, ..Entered::default() };
         self.entered.insert_new(pid.0, transmute!(entered))?;
         self.tree.insert_new(pid.0, pid.0)
+    }
+
+    pub(super) fn watch_connections(&mut self, container: CgroupId) -> Result<(), ProbeError> {
+        let entry = Cgroup { owner: container.0, kind: CGROUP_KIND_CONTAINER, flags: CGROUP_FLAG_WATCHED };
+        self.cgroups.replace(container.0, transmute!(entry))
     }
 
     pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
@@ -174,6 +182,14 @@ impl<K: Pod, V: Pod> Table<K, V> {
 
     fn insert(&mut self, key: K, value: V) -> Result<(), ProbeError> {
         self.map.insert(key, value, 0).map_err(|source| self.error(source))
+    }
+
+    /// Leaves out what is not there.
+    fn replace(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+        match self.map.insert(key, value, EXIST) {
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|source| self.error(source)),
+        }
     }
 
     /// Leaves what is there.

@@ -128,6 +128,12 @@ impl Probe {
         self.maps.follow(pid)
     }
 
+    /// Makes the programs tell of each change of a container's connections: it is being terminated. They begin by
+    /// themselves with a stop signal, a kill from outside or the end of the init; a hook comes before those.
+    pub fn watch_connections(&mut self, container: CgroupId) -> Result<(), ProbeError> {
+        self.maps.watch_connections(container)
+    }
+
     /// Makes the programs forget a cgroup, and the container if it is one.
     pub fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.maps.untrack(cgroup)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Argv, BootTime, CgroupId, Comm, Counters, Event, Exec, Exit, Flow, HookRequest, Kind, Pid, Signal, SignalDelivered,
-    SignalSent, WaitStatus,
+    Argv, BootTime, CgroupId, Comm, Connection, ConnectionChange, Counters, Direction, Event, Exec, Exit, Flow,
+    HookRequest, Kind, Pid, Signal, SignalDelivered, SignalSent, WaitStatus,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +39,20 @@ struct CountersLine {
     forwarded: u64,
     #[serde(skip_serializing_if = "is_zero")]
     lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    aborted: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    outbound_failed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    internal: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    kubelet: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refused: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    startup_refused: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -113,6 +127,26 @@ enum KindLine {
     /// By another name than the counter that stands beside it.
     #[serde(rename = "records_lost")]
     Lost {},
+    Connection {
+        change: Change,
+        inbound: bool,
+        peer: SocketAddr,
+        local_port: u16,
+        opened: Option<u64>,
+        #[serde(rename = "after_stop")]
+        late: bool,
+        received: u64,
+        sent: u64,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    Opened,
+    Closed,
+    Aborted,
+    Failed,
 }
 
 /// Bytes of any kind, as text where they are text.
@@ -178,9 +212,31 @@ impl From<&Counters> for CountersLine {
             late,
             forwarded,
             lost,
+            aborted,
+            outbound_failed,
+            internal,
+            kubelet,
+            refused,
+            last_refused,
+            startup_refused,
         } = *counters;
-        let last_inbound = last_inbound.map(|at| at.0);
-        CountersLine { inbound_open, outbound_open, inbound_total, outbound_total, last_inbound, late, forwarded, lost }
+        CountersLine {
+            inbound_open,
+            outbound_open,
+            inbound_total,
+            outbound_total,
+            last_inbound: last_inbound.map(|at| at.0),
+            late,
+            forwarded,
+            lost,
+            aborted,
+            outbound_failed,
+            internal,
+            kubelet,
+            refused,
+            last_refused: last_refused.map(|at| at.0),
+            startup_refused,
+        }
     }
 }
 
@@ -195,6 +251,13 @@ impl From<CountersLine> for Counters {
             late: line.late,
             forwarded: line.forwarded,
             lost: line.lost,
+            aborted: line.aborted,
+            outbound_failed: line.outbound_failed,
+            internal: line.internal,
+            kubelet: line.kubelet,
+            refused: line.refused,
+            last_refused: line.last_refused.map(BootTime),
+            startup_refused: line.startup_refused,
         }
     }
 }
@@ -255,6 +318,21 @@ impl From<&Kind> for KindLine {
                 KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
             }
             Kind::Lost => KindLine::Lost {},
+            Kind::Connection(it) => KindLine::Connection {
+                change: match it.change {
+                    ConnectionChange::Opened => Change::Opened,
+                    ConnectionChange::Closed { aborted: false } => Change::Closed,
+                    ConnectionChange::Closed { aborted: true } => Change::Aborted,
+                    ConnectionChange::Failed => Change::Failed,
+                },
+                inbound: it.direction == Direction::Inbound,
+                peer: it.peer,
+                local_port: it.local_port,
+                opened: it.opened.map(|at| at.0),
+                late: it.late,
+                received: it.received,
+                sent: it.sent,
+            },
         }
     }
 }
@@ -311,6 +389,23 @@ impl From<KindLine> for Kind {
                 Kind::HookResponse { flow: Flow { client, server }, status }
             }
             KindLine::Lost {} => Kind::Lost,
+            KindLine::Connection { change, inbound, peer, local_port, opened, late, received, sent } => {
+                Kind::Connection(Connection {
+                    change: match change {
+                        Change::Opened => ConnectionChange::Opened,
+                        Change::Closed => ConnectionChange::Closed { aborted: false },
+                        Change::Aborted => ConnectionChange::Closed { aborted: true },
+                        Change::Failed => ConnectionChange::Failed,
+                    },
+                    direction: if inbound { Direction::Inbound } else { Direction::Outbound },
+                    peer,
+                    local_port,
+                    opened: opened.map(BootTime),
+                    late,
+                    received,
+                    sent,
+                })
+            }
         }
     }
 }
