@@ -5,6 +5,7 @@ mod load;
 mod packets;
 mod maps;
 mod misses;
+mod without;
 mod offsets;
 mod btf;
 pub mod decode;
@@ -46,6 +47,13 @@ pub struct HookStatus {
     pub hook: Hook,
     /// Why it does not.
     pub missing: Option<String>,
+}
+
+impl HookStatus {
+    /// What is not measured without it, for people.
+    pub fn loss(&self) -> &'static str {
+        without::without(self.hook)
+    }
 }
 
 /// What a hook has cost so far. The kernel counts only with [`Options::stats`], or when somebody else asks it to.
