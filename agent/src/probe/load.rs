@@ -117,7 +117,7 @@ fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result
             Some(format!("this kernel has no {what}"))
         } else {
             let loaded = match hook.is_tracepoint() {
-                true => attach(&mut programs, hook, &kernel_types).map(|()| None),
+                true => attach(&mut programs, hook, offsets, kernel_types).map(|()| None),
                 false => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
             };
             match loaded {
@@ -168,12 +168,28 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .load(OBJECT)
 }
 
-fn attach(programs: &mut Ebpf, hook: Hook, kernel_types: &Btf) -> Result<(), ProgramError> {
-    let program = programs.program_mut(hook.name()).ok_or(ProgramError::NotLoaded)?;
-    let program: &mut BtfTracePoint = program.try_into()?;
-    program.load(hook.name(), kernel_types)?;
-    program.attach()?;
+/// Attaches a hook's program, and its standby where there is to be one: both, or none of them.
+fn attach(programs: &mut Ebpf, hook: Hook, offsets: &Offsets, kernel_types: &Btf) -> Result<(), ProgramError> {
+    let standby = hook.standby().filter(|_| offsets.has_standbys());
+    let names = [Some(hook.name()), standby].into_iter().flatten();
+    for name in names.clone() {
+        let attached = tracepoint(programs, name).and_then(|program| {
+            program.load(hook.name(), kernel_types)?;
+            program.attach()
+        });
+        if let Err(error) = attached {
+            for name in names {
+                // One that was never loaded says so.
+                let _ = tracepoint(programs, name).and_then(|program| program.unload());
+            }
+            return Err(error);
+        }
+    }
     Ok(())
+}
+
+fn tracepoint<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
+    programs.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
 /// Before 5.11 maps count as locked memory, of which little is allowed. Where that cannot be changed, creating the maps
