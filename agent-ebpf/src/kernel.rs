@@ -295,3 +295,10 @@ pub(crate) fn mark_victim_form() -> u32 {
 pub(crate) fn exit_passes_group_dead() -> bool {
     global!(exit_passes_group_dead) != 0
 }
+
+/// Whether hooks that have a standby run it too. It takes a kernel that says which thread is a process's last: the second
+/// of two that both look like it would be taken for the standby of the first.
+#[inline(always)]
+pub(crate) fn has_standbys() -> bool {
+    exit_passes_group_dead()
+}

@@ -1,5 +1,5 @@
 //! The programs that run in the kernel. One file a hook in [`probes`]; what they share is in [`state`] (the maps),
-//! [`kernel`] (members of kernel structures) and [`segment`] (packets).
+//! [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures) and [`segment`] (packets).
 //!
 //! Built for the target `bpfel-unknown-none` this is the object that the agent embeds; built for the host it is empty,
 //! so that one `cargo check --workspace` covers everything.
@@ -10,6 +10,8 @@
 mod probes;
 #[cfg(target_arch = "bpf")]
 mod state;
+#[cfg(target_arch = "bpf")]
+mod tree;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]

@@ -78,6 +78,21 @@ impl Hook {
         !matches!(self, Hook::CgroupSkbEgress | Hook::CgroupSkbIngress)
     }
 
+    /// A second program with the same code, for hooks whose loss would change a verdict.
+    ///
+    /// The kernel does not run a program again on a CPU where it is not through (`__bpf_trace_run` in
+    /// kernel/trace/bpf_trace.c). Where programs of tracepoints can be preempted (seen on 7.2 and 7.3), that happens by the
+    /// way, a few times in hundreds of runs when the CPUs are busy. It is another program then that runs. Other hooks need
+    /// none: their tracepoints are under a lock that is not given up (`sighand->siglock`, `css_set_lock`, `cgroup_mutex`,
+    /// `task_lock`), or, as with `sched_process_fork`, what they see is made up for elsewhere.
+    pub const fn standby(self) -> Option<&'static str> {
+        match self {
+            Hook::SchedProcessExec => Some("sched_process_exec_standby"),
+            Hook::SchedProcessExit => Some("sched_process_exit_standby"),
+            _ => None,
+        }
+    }
+
     /// The program's name, which is also the tracepoint's if it is one.
     pub const fn name(self) -> &'static str {
         match self {

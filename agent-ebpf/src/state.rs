@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
-use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Entered, Header, Hook, Request, Socket};
+use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Header, Hook, Request, Socket};
 
 /// Records for the agent. Its size is set at load.
 #[map]
@@ -31,14 +31,6 @@ static CONTAINERS: HashMap<u64, Container> = HashMap::with_max_entries(8_192, 0)
 #[map]
 static INITS: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
 
-/// Processes that entered a container, by process id.
-#[map]
-pub(crate) static ENTERED: HashMap<u32, Entered> = HashMap::with_max_entries(8_192, 0);
-
-/// Those and their descendants, by process id; the value is the one that entered.
-#[map]
-pub(crate) static TREE: HashMap<u32, u32> = HashMap::with_max_entries(65_536, 0);
-
 /// Connections that are counted as open, by the socket's address.
 #[map]
 pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
@@ -47,9 +39,9 @@ pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_5
 #[map]
 pub(crate) static VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Processes whose death was told, by start time and process id: where two threads can both look like the last one.
+/// What was told of processes, by start time, and hook and process id: where another may be about to tell it again.
 #[map]
-static REAPED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1_024, 0);
+static TOLD: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(4_096, 0);
 
 /// Requests of httpGet hooks, by the cookie of the socket that sent them. Cookies are never reused; what is answered or
 /// never will be makes room when others come.
@@ -224,8 +216,21 @@ impl<T: 'static> Record<T> {
     }
 }
 
-/// Whether the death of a process is told for the first time.
+/// Whether the death of a process is told for the first time, where two threads can both look like the last one.
 #[inline(always)]
 pub(crate) fn first_death(start_time: u64, tgid: u32) -> bool {
-    REAPED.insert([start_time, u64::from(tgid)], 0, u64::from(BPF_NOEXIST)).is_ok()
+    TOLD.insert([start_time, u64::from(tgid)], 0, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// Whether this run is to handle what a process does, where a hook has a standby: the first of the two does, the second
+/// finds what the first has left, and takes it away. If the kernel has left out one of them, its mark stays for the next
+/// pair, of which then the second handles it.
+#[inline(always)]
+pub(crate) fn first_of_two(hook: Hook, start_time: u64, tgid: u32) -> bool {
+    let key = [start_time, u64::from(tgid) | (hook as u64 + 1) << 32];
+    if TOLD.remove(key).is_ok() {
+        return false;
+    }
+    let _ = TOLD.insert(key, 0, 0);
+    true
 }

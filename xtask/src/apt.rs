@@ -42,6 +42,7 @@ impl Apt {
         let mut suites = suites.clone();
         suites.extend([own.clone(), format!("{own}-backports")]);
         fs::write(dir.join("sources.list"), mirrors.sources(&suites))?;
+        fs::write(dir.join("own-release"), never(suites.iter().filter(|suite| !is_of(suite, &own))))?;
         // What the machine has need not be loaded again.
         fs::copy("/var/lib/dpkg/status", dir.join("status")).context("cannot copy the list of installed packages")?;
         let apt = Apt { dir: dir.to_path_buf(), own, foreign };
@@ -81,13 +82,19 @@ impl Apt {
         fs::remove_dir_all(&debs).with_context(|| format!("cannot remove {}", debs.display()))
     }
 
-    /// Loads a package of a suite with all that it needs and this machine lacks, and unpacks them into a folder.
+    /// Loads a package of a suite of the machine's own release with all that it needs and this machine lacks, and unpacks
+    /// them into a folder. Other releases are left alone: what comes of a mixture runs nowhere.
     pub(crate) fn unpack_with_dependencies(&self, package: &str, suite: &str, folder: &Path) -> Result<()> {
+        let debs = self.dir.join("cache/archives");
+        for left in debs.read_dir()?.flatten().filter(|entry| is_package(&entry.path())) {
+            // Of a run that did not get to its end.
+            fs::remove_file(left.path())?;
+        }
         let mut install = self.command("apt-get");
+        install.args(["-o", &format!("Dir::Etc::Preferences={}", self.dir.join("own-release").display())]);
         install.args(["install", "--download-only", "-q", "-y", "--no-install-recommends", "-t", suite, package]);
         command::run_quietly(&mut install)?;
-        let debs = self.dir.join("cache/archives");
-        for deb in files(&debs)?.iter().filter(|path| path.extension().is_some_and(|kind| kind == "deb")) {
+        for deb in files(&debs)?.iter().filter(|path| is_package(path)) {
             extract(deb, folder)?;
             fs::remove_file(deb)?;
         }
@@ -182,6 +189,23 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+fn is_package(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "deb")
+}
+
+/// Whether a suite is a release or belongs to it, as `bookworm-backports` does to `bookworm`.
+fn is_of(suite: &str, release: &str) -> bool {
+    suite.strip_prefix(release).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Preferences (apt_preferences(5)) that keep suites and their security updates out.
+fn never<'a>(suites: impl Iterator<Item = &'a String>) -> String {
+    suites.fold(String::new(), |text, suite| {
+        let pin = |name: &str| format!("Package: *\nPin: release n={name}\nPin-Priority: -1\n\n");
+        text + &pin(suite) + &pin(&format!("{suite}-security"))
+    })
+}
+
 fn codename(os_release: &str) -> Option<String> {
     let name = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
     Some(name.trim_matches('"').to_owned())
@@ -217,6 +241,15 @@ mod tests {
             ["debian/ bullseye main", "security/ bullseye-security main", "debian/ trixie-backports main"]
         );
         assert_eq!(Mirrors::parse(targets, "noble"), None);
+    }
+
+    #[test]
+    fn other_releases_are_kept_out() {
+        assert!(is_of("bookworm", "bookworm") && is_of("bookworm-backports", "bookworm"));
+        assert!(!is_of("trixie-backports", "bookworm") && !is_of("bookworms", "bookworm"));
+        let text = never(["trixie".to_owned()].iter());
+        assert!(text.contains("Pin: release n=trixie\nPin-Priority: -1\n"), "{text}");
+        assert!(text.contains("Pin: release n=trixie-security\n"), "{text}");
     }
 
     #[test]

@@ -4,21 +4,28 @@
 //! Feeds: start and command of exec hooks, probes and execs by hand; a container's init.
 //! Without it: no exec hook is seen, and the init is known only where the agent finds it by itself.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
-use gracetrace_ebpf::{ARGV_LEN, Entered, Exec, FILENAME_LEN, FLAG_ENTERED, FLAG_INIT, Hook};
+use gracetrace_ebpf::{ARGV_LEN, Exec, FILENAME_LEN, FLAG_ENTERED, FLAG_INIT, Hook};
 
 use crate::kernel::{self, Task};
-use crate::state::{self, ENTERED, Record, TREE};
+use crate::state::{self, Record};
+use crate::tree;
 
 const HOOK: Hook = Hook::SchedProcessExec;
 const FILENAME_WORDS: usize = FILENAME_LEN / 8;
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    handle(&ctx);
+    0
+}
+
+/// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
+#[btf_tracepoint(function = "sched_process_exec")]
+fn sched_process_exec_standby(ctx: BtfTracePointContext) -> i32 {
     handle(&ctx);
     0
 }
@@ -34,6 +41,9 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let parent = task.real_parent();
     let parent_cgroup = parent.cgroup_id();
     let entered = parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id);
+    if !entered {
+        tree::root_of(task);
+    }
     let init_pid = container.init_pid();
     if !entered && init_pid != 0 && init_pid != tgid {
         return None;
@@ -45,6 +55,9 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let first = level > 0 && ns_pid == 1;
     let init = init_pid == tgid || (first && (entered || init_pid == 0)) || (entered && init_pid == 0);
     if !entered && !init {
+        return None;
+    }
+    if kernel::has_standbys() && !state::first_of_two(HOOK, task.start_time(), tgid) {
         return None;
     }
 
@@ -63,13 +76,8 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         if init_pid != tgid {
             container.set_init_pid(tgid);
         }
-    } else {
-        let start = Entered { cpu_before_ns: task.cpu_ns(), descendants_cpu_ns: 0, processes: 1 };
-        // It stays the same one when it executes another program.
-        let _ = ENTERED.insert(tgid, start, u64::from(BPF_NOEXIST));
-        if TREE.insert(tgid, tgid, 0).is_err() {
-            container.count_lost(HOOK);
-        }
+    } else if !tree::begin(tgid, task.cpu_ns()) {
+        container.count_lost(HOOK);
     }
     debug!(ctx, "exec of {} in {}: entered {}, init {}", tgid, container.id, u8::from(entered), u8::from(init));
 

@@ -6,15 +6,23 @@
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gracetrace_ebpf::{Entered, Exit, FLAG_ENTERED, FLAG_INIT, Hook};
+use gracetrace_ebpf::{Exit, FLAG_ENTERED, FLAG_INIT, Hook};
 
 use crate::kernel::{self, Task};
-use crate::state::{self, ENTERED, Record, TREE};
+use crate::state::{self, Record};
+use crate::tree;
 
 const HOOK: Hook = Hook::SchedProcessExit;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    handle(&ctx);
+    0
+}
+
+/// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
+#[btf_tracepoint(function = "sched_process_exit")]
+fn sched_process_exit_standby(ctx: BtfTracePointContext) -> i32 {
     handle(&ctx);
     0
 }
@@ -29,27 +37,21 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let tgid = task.tgid();
+    if kernel::has_standbys() && !state::first_of_two(HOOK, task.start_time(), tgid) {
+        return None;
+    }
     let mut cpu_ns = task.cpu_ns();
     let mut processes = 1;
     let mut flags = 0;
 
-    // SAFETY: a value is one word.
-    let root = unsafe { TREE.get(tgid) }.copied();
-    match root {
+    let is_init = container.init_pid() == tgid;
+    match root_of(task, tgid, is_init) {
         Some(root) if root != tgid => {
-            // Of two threads that both look like the last one, only one can remove it.
-            if TREE.remove(tgid).is_ok() {
-                let entered = ENTERED.get_ptr_mut(root)?;
-                // SAFETY: only the address is taken.
-                state::add(unsafe { &raw mut (*entered).descendants_cpu_ns }, cpu_ns);
-            }
+            tree::leave(tgid, root, cpu_ns);
             return None;
         }
         Some(_) => {
-            // SAFETY: plain words.
-            let entered: Entered = *unsafe { ENTERED.get(tgid) }?;
-            ENTERED.remove(tgid).ok()?;
-            let _ = TREE.remove(tgid);
+            let entered = tree::end(tgid)?;
             // What was waited for is counted to the full, the others up to their last switch or tick; those that were
             // not waited for are only in the sum.
             let descendants = entered.descendants_cpu_ns.max(task.signal().waited_for_ns());
@@ -62,7 +64,7 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
             if parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id) {
                 flags = FLAG_ENTERED;
             }
-            if container.init_pid() == tgid {
+            if is_init {
                 flags |= FLAG_INIT;
             } else if flags == 0 || task.wait_status() == 0 {
                 // Of the runtime's own stages in the container, only one that fails is of interest: it could not
@@ -87,6 +89,17 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     }
     record.submit();
     Some(())
+}
+
+/// The tree that a dying process belongs to. One whose fork was not seen is taken in only where the kernel says which thread
+/// is the last: of two that both look like it, the second would find the first's process gone and count it once more. No
+/// kernel that old leaves out runs of `sched_process_fork`. An init is in no tree, whatever its id stood for before.
+#[inline(always)]
+fn root_of(task: Task, tgid: u32, is_init: bool) -> Option<u32> {
+    if is_init {
+        return None;
+    }
+    if kernel::exit_passes_group_dead() { tree::root_of(task) } else { tree::root(tgid) }
 }
 
 /// Whether the process dies with this thread. Before 6.16 nobody says so, and two threads may both find that none is

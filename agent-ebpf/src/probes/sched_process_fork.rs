@@ -8,7 +8,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use gracetrace_ebpf::Hook;
 
 use crate::kernel::Task;
-use crate::state::{self, ENTERED, TREE};
+use crate::{state, tree};
 
 #[btf_tracepoint(function = "sched_process_fork")]
 fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -18,18 +18,14 @@ fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn handle(ctx: &BtfTracePointContext) -> Option<()> {
-    let tgid = state::current_tgid();
-    // SAFETY: a value is one word.
-    let root = *unsafe { TREE.get(tgid) }?;
+    let parent = Task(ctx.arg(0));
+    let root = tree::root_of(parent)?;
     let child = Task(ctx.arg(1)).tgid();
-    if child == tgid {
+    if child == parent.tgid() {
         return None; // a thread
     }
-    let entered = ENTERED.get_ptr_mut(root)?;
-    // SAFETY: only the address is taken.
-    state::add(unsafe { &raw mut (*entered).processes }, 1);
-    if TREE.insert(child, root, 0).is_err() {
-        state::container(Task(ctx.arg(0)).cgroup_id())?.count_lost(Hook::SchedProcessFork);
+    if !tree::add(child, root) {
+        state::container(parent.cgroup_id())?.count_lost(Hook::SchedProcessFork);
     }
     Some(())
 }

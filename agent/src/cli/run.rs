@@ -143,7 +143,7 @@ impl Run {
             // Those that see packets come and go with the kubelet, which was told of already.
             let comes_and_goes = !status.hook.is_tracepoint() && probe.wants_kubelet();
             if let Some(cause) = status.missing.as_ref().filter(|_| !comes_and_goes) {
-                tracing::warn!("without the hook {}: {cause}", status.hook.name());
+                tracing::warn!("without the hook {}, {}: {cause}", status.hook.name(), status.loss());
             }
         }
         let missing =

@@ -101,9 +101,12 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
     let kernel_types =
         Btf::parse(&kernel_btf, Endianness::default()).map_err(|error| LoadError::SetUp(EbpfError::BtfError(error)))?;
     drop(kernel_btf);
+    load_with(options, &offsets, &kernel_types)
+}
 
+fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result<Probe, LoadError> {
     allow_memory();
-    let mut programs = set_up(options, &offsets).map_err(refused)?;
+    let mut programs = set_up(options, offsets).map_err(refused)?;
     let stats = if options.stats { Some(enable_stats(Stats::RunTime).map_err(LoadError::Stats)?) } else { None };
 
     let (mut hooks, mut packets) = (Vec::new(), Packets::default());
@@ -114,7 +117,7 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
             Some(format!("this kernel has no {what}"))
         } else {
             let loaded = match hook.is_tracepoint() {
-                true => attach(&mut programs, hook, &kernel_types).map(|()| None),
+                true => attach(&mut programs, hook, offsets, kernel_types).map(|()| None),
                 false => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
             };
             match loaded {
@@ -156,7 +159,8 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
     let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
     let ring_bytes = options.ring_bytes.clamp(page, 1 << 30).next_power_of_two();
     EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::DISABLE)
+        // aya asks for it only when a program was refused, in a second try. Without, the second try is another error.
+        .verifier_log_level(VerifierLogLevel::DEBUG)
         .override_global("GLOBALS", offsets.globals.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, true)
         .map_max_entries("EVENTS", ring_bytes)
@@ -164,12 +168,28 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .load(OBJECT)
 }
 
-fn attach(programs: &mut Ebpf, hook: Hook, kernel_types: &Btf) -> Result<(), ProgramError> {
-    let program = programs.program_mut(hook.name()).ok_or(ProgramError::NotLoaded)?;
-    let program: &mut BtfTracePoint = program.try_into()?;
-    program.load(hook.name(), kernel_types)?;
-    program.attach()?;
+/// Attaches a hook's program, and its standby where there is to be one: both, or none of them.
+fn attach(programs: &mut Ebpf, hook: Hook, offsets: &Offsets, kernel_types: &Btf) -> Result<(), ProgramError> {
+    let standby = hook.standby().filter(|_| offsets.has_standbys());
+    let names = [Some(hook.name()), standby].into_iter().flatten();
+    for name in names.clone() {
+        let attached = tracepoint(programs, name).and_then(|program| {
+            program.load(hook.name(), kernel_types)?;
+            program.attach()
+        });
+        if let Err(error) = attached {
+            for name in names {
+                // One that was never loaded says so.
+                let _ = tracepoint(programs, name).and_then(|program| program.unload());
+            }
+            return Err(error);
+        }
+    }
     Ok(())
+}
+
+fn tracepoint<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
+    programs.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
 /// Before 5.11 maps count as locked memory, of which little is allowed. Where that cannot be changed, creating the maps
@@ -204,16 +224,35 @@ pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
     if outer.contains(&inner) { outer } else { format!("{outer}: {inner}") }
 }
 
-/// In one line: the verifier's last word, not its whole log.
+/// In one line: the verifier's last words, not its whole log.
 fn program_reason(error: &ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = error else { return reason(error) };
-    let log = verifier_log.to_string();
-    let said = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("processed "));
-    match said {
-        Some(said) => format!("the kernel refuses the program ({io_error}): {said}"),
-        None => format!("the kernel refuses the program ({io_error})"),
+    match last_words(&verifier_log.to_string()) {
+        Some(words) => format!("the kernel refuses the program ({io_error}): {words}"),
+        None => format!("the kernel refuses the program ({io_error}) and does not say why"),
     }
 }
+
+/// How many lines of the verifier's log are shown, and how many bytes of all of them.
+const WORDS_LINES: usize = 3;
+const WORDS_BYTES: usize = 400;
+
+/// The end of the verifier's log: the reason comes last, after the instruction that it is about and the registers as they
+/// were before it.
+fn last_words(log: &str) -> Option<String> {
+    let is_said = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|begin| line.starts_with(begin));
+    let mut lines: Vec<&str> = log.lines().rev().map(str::trim).filter(is_said).take(WORDS_LINES).collect();
+    lines.reverse();
+    let mut words = lines.join("; ");
+    if words.len() > WORDS_BYTES {
+        let cut = words.char_indices().map(|(at, _)| at).find(|at| words.len() - at <= WORDS_BYTES)?;
+        words = format!("… {}", &words[cut..]);
+    }
+    (!words.is_empty()).then_some(words)
+}
+
+/// What the verifier adds after its reason (`print_verification_stats` in kernel/bpf/verifier.c).
+const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "insns processed "];
 
 /// Major and minor version of a kernel release such as `6.1.0-18-cloud-amd64`.
 fn parse_release(release: &str) -> Option<(u32, u32)> {
@@ -242,5 +281,47 @@ mod tests {
         assert_eq!(error.to_string(), "the kernel 4.19.0 is too old: 5.8 or later is needed");
         let error = LoadError::NoHook { hook: Hook::SchedProcessExec, cause: "switched off".to_owned() };
         assert_eq!(error.to_string(), "none of the hooks works on this kernel; sched_process_exec: switched off");
+    }
+    #[test]
+    fn the_verifiers_last_words_are_short() {
+        let log = "func#0 @0\n0: R1=ctx() R10=fp0\n; load(self.0)\n9: (61) r1 = *(u32 *)(r6 +32752)\n\
+                   access beyond struct task_struct at off 32752 size 4\nprocessed 10 insns (limit 1000000)\n\n";
+        let words = last_words(log).unwrap();
+        assert_eq!(
+            words,
+            "; load(self.0); 9: (61) r1 = *(u32 *)(r6 +32752); access beyond struct task_struct at off 32752 size 4"
+        );
+        let long = last_words(&format!("R1={}\nthe reason\n", "é".repeat(10_000))).unwrap();
+        assert!(long.len() < 2 * WORDS_BYTES && long.starts_with('…') && long.ends_with("the reason"), "{long}");
+        assert_eq!(last_words(""), None);
+        assert_eq!(last_words("processed 0 insns\n"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_refused_takes_no_other_with_it() {
+        // The kernel verifies nothing for others. CI runs as root.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let kernel_btf = fs::read(KERNEL_BTF).unwrap();
+        let mut offsets = Offsets::resolve(&btf::Btf::parse(&kernel_btf).unwrap());
+        // Far outside of the structure, and read by one hook alone.
+        offsets.globals.sigaction_handler = 0x7ff0;
+        let kernel_types = Btf::parse(&kernel_btf, Endianness::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let probe = load_with(&Options::default(), &offsets, &kernel_types).unwrap();
+        for status in probe.hooks() {
+            let cause = status.missing.as_deref().unwrap_or_default();
+            match status.hook {
+                Hook::SignalDeliver => {
+                    assert!(cause.starts_with("the kernel refuses the program (Permission denied"), "{cause}");
+                    assert!(cause.contains("k_sigaction") && cause.contains("32752"), "{cause}");
+                    assert!(!cause.contains('\n') && cause.len() < 2 * WORDS_BYTES, "{cause}");
+                }
+                hook if hook.is_tracepoint() => assert_eq!(cause, "", "{}", hook.name()),
+                _ => assert_eq!(cause, NOWHERE),
+            }
+        }
     }
 }

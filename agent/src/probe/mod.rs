@@ -5,6 +5,7 @@ mod load;
 mod packets;
 mod maps;
 mod misses;
+mod without;
 mod offsets;
 mod btf;
 pub mod decode;
@@ -46,6 +47,13 @@ pub struct HookStatus {
     pub hook: Hook,
     /// Why it does not.
     pub missing: Option<String>,
+}
+
+impl HookStatus {
+    /// What is not measured without it, for people.
+    pub fn loss(&self) -> &'static str {
+        without::without(self.hook)
+    }
 }
 
 /// What a hook has cost so far. The kernel counts only with [`Options::stats`], or when somebody else asks it to.
@@ -144,28 +152,44 @@ impl Probe {
         self.maps.usage()
     }
 
-    /// How often the kernel left out a run of a hook's program, of those that are attached and where it counts.
+    /// How many events of a hook were lost at most because the kernel left out a run of its program, of the hooks that are
+    /// attached and where it counts. Where there is a standby, an event is lost only if both were left out.
     pub fn misses(&self) -> Vec<(Hook, u64)> {
-        let attached = self.hooks.iter().filter(|status| status.missing.is_none());
-        let missed = attached.filter_map(|status| {
-            let program = self.programs.program(status.hook.name())?;
-            Some((status.hook, misses::of(program.fd().ok()?.as_fd())?))
+        let missed = self.attached().filter_map(|hook| {
+            let misses = |program: &Program| misses::of(program.fd().ok()?.as_fd());
+            Some((hook, self.programs_of(hook).filter_map(misses).min()?))
         });
         missed.collect()
     }
 
-    /// What the hooks have cost, of those that are attached.
+    /// What the hooks have cost, of those that are attached. A standby's runs are not counted, but its time is.
     pub fn hook_usage(&self) -> Vec<HookUsage> {
-        let mut hooks = Vec::new();
-        for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
-            let info = match self.programs.program(status.hook.name()) {
-                Some(Program::BtfTracePoint(program)) => program.info(),
-                Some(Program::CgroupSkb(program)) => program.info(),
-                _ => continue,
-            };
-            let Ok(info) = info else { continue };
-            hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
-        }
-        hooks
+        let usage = self.attached().filter_map(|hook| {
+            let mut usage: Option<HookUsage> = None;
+            for program in self.programs_of(hook) {
+                let info = match program {
+                    Program::BtfTracePoint(program) => program.info(),
+                    Program::CgroupSkb(program) => program.info(),
+                    _ => continue,
+                };
+                let Ok(info) = info else { continue };
+                match &mut usage {
+                    Some(usage) => usage.time += info.run_time(),
+                    None => usage = Some(HookUsage { hook, runs: info.run_count(), time: info.run_time() }),
+                }
+            }
+            usage
+        });
+        usage.collect()
+    }
+
+    fn attached(&self) -> impl Iterator<Item = Hook> {
+        self.hooks.iter().filter(|status| status.missing.is_none()).map(|status| status.hook)
+    }
+
+    /// A hook's program, and its standby if it is loaded.
+    fn programs_of(&self, hook: Hook) -> impl Iterator<Item = &Program> {
+        let standby = hook.standby().and_then(|name| self.programs.program(name)).filter(|it| it.fd().is_ok());
+        self.programs.program(hook.name()).into_iter().chain(standby)
     }
 }

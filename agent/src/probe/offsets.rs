@@ -49,6 +49,11 @@ impl Offsets {
         self.missing.iter().find(|(hooks, _)| hooks.contains(&hook)).map(|(_, what)| what.as_str())
     }
 
+    /// Whether hooks that have a standby run it too: `has_standbys` in the programs says why not everywhere.
+    pub(super) fn has_standbys(&self) -> bool {
+        self.globals.exit_passes_group_dead != 0
+    }
+
     fn resolve_sock_cgroup(&mut self, btf: &Btf<'_>) {
         let forms = [("sk_cgrp_data.cgroup", SOCK_CGROUP_POINTER), ("sk_cgrp_data.val", SOCK_CGROUP_TAGGED)];
         match forms.into_iter().find_map(|(path, form)| Some((btf.member("sock", path)?, form))) {
@@ -91,6 +96,7 @@ macro_rules! wanted {
 const EXEC: &[Hook] = &[Hook::SchedProcessExec];
 const EXIT: &[Hook] = &[Hook::SchedProcessExit];
 const EXEC_EXIT: &[Hook] = &[Hook::SchedProcessExec, Hook::SchedProcessExit];
+const FORK_EXEC_EXIT: &[Hook] = &[Hook::SchedProcessFork, Hook::SchedProcessExec, Hook::SchedProcessExit];
 const SIGNAL: &[Hook] = &[Hook::SignalGenerate];
 const DELIVER: &[Hook] = &[Hook::SignalDeliver];
 const SOCKET: &[Hook] = &[Hook::InetSockSetState];
@@ -117,11 +123,11 @@ wanted! {
     task_tgid = "task_struct"."tgid", [4], TASK;
     task_comm = "task_struct"."comm", [0], TASK;
     task_cgroups = "task_struct"."cgroups", [8], TASK;
-    task_real_parent = "task_struct"."real_parent", [8], EXEC_EXIT;
+    task_real_parent = "task_struct"."real_parent", [8], FORK_EXEC_EXIT;
     task_group_leader = "task_struct"."group_leader", [8], EXEC_EXIT;
     task_signal = "task_struct"."signal", [8], EXEC_EXIT;
     task_sum_exec_runtime = "task_struct"."se.sum_exec_runtime", [8], EXEC_EXIT;
-    task_start_time = "task_struct"."start_time", [8], EXIT;
+    task_start_time = "task_struct"."start_time", [8], EXEC_EXIT;
     task_exit_code = "task_struct"."exit_code", [4], EXIT;
     task_mm = "task_struct"."mm", [8], EXEC;
     task_thread_pid = "task_struct"."thread_pid", [8], EXEC;

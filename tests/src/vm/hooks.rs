@@ -14,6 +14,8 @@ struct Hook {
     runs: f64,
     dropped: f64,
     malformed: f64,
+    /// Runs that the kernel left out: no fault of the programs, which are to make up for it.
+    missed: f64,
 }
 
 /// Tells of every hook: one that works has run and lost nothing; one that does not is expected not to.
@@ -22,6 +24,9 @@ pub(super) fn report(metrics: &str, args: &SuiteArgs, report: &mut Report) -> Re
     ensure!(!hooks.is_empty(), "the agent's metrics tell of no hook");
     for (name, hook) in &hooks {
         report.hook(name, hook.attached, &faults(hook, args.missing.contains(name)))?;
+        if hook.missed > 0.0 {
+            report.note(format_args!("{name}: the kernel left out {} of its program's runs", hook.missed))?;
+        }
     }
     for name in args.missing.iter().filter(|name| !hooks.contains_key(*name)) {
         report.hook(name, false, &["the agent knows no such hook".to_owned()])?;
@@ -62,6 +67,7 @@ fn parse(metrics: &str) -> BTreeMap<String, Hook> {
             "gracetrace_hook_runs_total" => hook.runs = value,
             "gracetrace_records_dropped_total" => hook.dropped = value,
             "gracetrace_records_malformed_total" => hook.malformed = value,
+            "gracetrace_hook_missed_total" => hook.missed = value,
             _ => {}
         }
     }
@@ -77,6 +83,7 @@ mod tests {
         gracetrace_hook_attached{hook=\"b\"} 0\n\
         gracetrace_hook_runs_total{hook=\"a\"} 12\n\
         gracetrace_records_dropped_total{hook=\"a\"} 2\n\
+        gracetrace_hook_missed_total{hook=\"a\"} 5\n\
         gracetrace_other{container=\"a\"} 3\n";
 
     #[test]
@@ -84,7 +91,7 @@ mod tests {
         assert!(all_have_run(METRICS));
         assert!(!all_have_run(&METRICS.replace("} 12", "} 0")));
         let hooks = parse(METRICS);
-        let a = Hook { attached: true, runs: 12.0, dropped: 2.0, malformed: 0.0 };
+        let a = Hook { attached: true, runs: 12.0, dropped: 2.0, malformed: 0.0, missed: 5.0 };
         assert_eq!(hooks, BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), Hook::default())]));
     }
 

@@ -36,6 +36,11 @@ impl Report {
         self.result(format_args!("CASE {name} {outcome} {about}"), faults)
     }
 
+    /// Tells of something that is no result.
+    pub(super) fn note(&mut self, note: impl Display) -> Result<()> {
+        self.line(format_args!("NOTE {note}"))
+    }
+
     /// Adds up.
     pub(super) fn end(&mut self, about: &str) -> Result<bool> {
         let (passed, failed) = (self.passed, self.failed);

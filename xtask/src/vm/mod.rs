@@ -219,6 +219,9 @@ fn tell(ended: &Ended) {
         results.hooks.len(),
         if missing.is_empty() { "none".to_owned() } else { missing.join(", ") }
     );
+    for note in &results.notes {
+        text += &format!("  note: {note}\n");
+    }
     for fault in &results.faults {
         text += &format!("  fault: {fault}\n");
     }

@@ -100,8 +100,19 @@ impl Qemu {
         if self.major >= GOOD { 2 } else { 1 }
     }
 
+    /// A C library that came with the packages runs with its own dynamic loader only.
+    fn loader(root: &Path) -> Option<PathBuf> {
+        let places = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+        places.map(|place| root.join(place).join("ld-linux-x86-64.so.2")).into_iter().find(|loader| loader.is_file())
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let loader = self.root.as_ref().and_then(|root| Qemu::loader(root));
+        // A loader takes the program as its argument.
+        let mut command = Command::new(loader.as_ref().unwrap_or(&self.program));
+        if loader.is_some() {
+            command.arg(&self.program);
+        }
         if let Some(root) = &self.root {
             let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| root.join(path));
             if let Ok(path) = std::env::join_paths(&libraries) {

@@ -11,6 +11,8 @@ pub(super) struct Results {
     pub(super) cases: Vec<Case>,
     /// What went wrong, with the hook or case before it.
     pub(super) faults: Vec<String>,
+    /// What is worth knowing and no fault.
+    pub(super) notes: Vec<String>,
     /// The suite's own sum.
     pub(super) summary: Option<String>,
     /// The suite's exit status; without it the guest broke down.
@@ -52,6 +54,7 @@ impl Results {
                     results.cases.push(Case { name, about, good: outcome == "pass" });
                 }
                 "FAULT" => results.faults.push(format!("{last}: {rest}")),
+                "NOTE" => results.notes.push(rest.to_owned()),
                 "SUMMARY" => results.summary = Some(rest.to_owned()),
                 // A line that was cut off.
                 _ => {}
@@ -73,10 +76,11 @@ mod tests {
     #[test]
     fn a_whole_run() {
         let text = "KERNEL 6.1.0-1\r\nCASE oom pass one is killed\r\nHOOK a yes\r\nHOOK b missing\r\n\
-                    SUMMARY 3 passed, 0 failed\r\nEXIT=0\r\n";
+                    NOTE a left one out\r\nSUMMARY 3 passed, 0 failed\r\nEXIT=0\r\n";
         let results = Results::parse(text);
         assert!(results.are_good());
         assert_eq!(results.release, "6.1.0-1");
+        assert_eq!(results.notes, ["a left one out"]);
         assert_eq!(results.hooks, [("a".to_owned(), true), ("b".to_owned(), false)]);
         let case = Case { name: "oom".to_owned(), about: "one is killed".to_owned(), good: true };
         assert_eq!(results.cases, [case]);
