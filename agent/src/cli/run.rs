@@ -23,7 +23,7 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Scans, State};
+use crate::pipeline::{Kubelet, Live, Pipeline, Scans, Seeds, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
@@ -210,6 +210,7 @@ impl Run {
             metrics,
             health,
             scans: Scans::default(),
+            seeds: Seeds::default(),
             drops: [0; HOOKS],
             started: clock::boot_now(),
             counted_at: None,
