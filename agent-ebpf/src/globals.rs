@@ -107,8 +107,46 @@ globals! {
     sock_cgroup,
     /// [`SOCK_CGROUP_POINTER`] or [`SOCK_CGROUP_TAGGED`]
     sock_cgroup_form,
+    /// `sock.skc_state`
+    sock_state,
+    /// `sock.skc_family`
+    sock_family,
+    /// `sock.skc_num`: the own port, a number
+    sock_num,
+    /// `sock.skc_dport`: the peer's port, in network byte order
+    sock_dport,
+    /// `sock.skc_daddr`
+    sock_daddr,
+    /// `sock.skc_rcv_saddr`
+    sock_rcv_saddr,
+    /// `sock.skc_v6_daddr`; 0 when the kernel has no IPv6
+    sock_v6_daddr,
+    /// `sock.skc_v6_rcv_saddr`; 0 when the kernel has no IPv6
+    sock_v6_rcv_saddr,
+    /// `sock.skc_net.net`
+    sock_net,
+    /// `net.ns.inum`
+    net_inum,
+    /// `tcp_sock.bytes_received`; 0 when the kernel has no such member
+    tcp_bytes_received,
+    /// `tcp_sock.bytes_acked`; 0 when the kernel has no such member
+    tcp_bytes_acked,
+    /// `file.f_inode`
+    file_inode,
+    /// `file.private_data`
+    file_private_data,
+    /// `inode.i_mode`
+    inode_mode,
+    /// `socket.sk`
+    socket_sk,
+    /// `task_struct.nsproxy`
+    task_nsproxy,
+    /// `nsproxy.net_ns`
+    nsproxy_net_ns,
     /// [`MARK_VICTIM_TASK`] or [`MARK_VICTIM_PID`]
     mark_victim_form,
+    /// How many connections of a container are told one by one, before they are told at a slow pace
+    connection_records,
     /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
     exit_passes_group_dead,
 }

@@ -6,20 +6,23 @@
 
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user};
-use gracetrace_ebpf::{COMM_LEN, Globals, SOCK_CGROUP_TAGGED};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
+use gracetrace_ebpf::{COMM_LEN, Globals};
 
 /// Written by the agent before the programs are loaded, frozen after that.
 #[unsafe(no_mangle)]
-static GLOBALS: Globals = Globals::ZERO;
+pub(crate) static GLOBALS: Globals = Globals::ZERO;
 
 /// Reads a member of [`GLOBALS`] as what the agent put there, not as the 0 that the compiler sees.
 macro_rules! global {
     ($field:ident) => {
         // SAFETY: a static is always readable.
-        unsafe { read_volatile(&raw const GLOBALS.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::GLOBALS.$field) }
     };
 }
+pub(crate) use global;
 
 /// Signals by number. They are the same on every architecture this runs on (include/uapi/asm-generic/signal.h).
 pub(crate) const SIGHUP: u32 = 1;
@@ -43,7 +46,7 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 /// Loads the value at `base + offset`.
 #[inline(always)]
-fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+pub(crate) fn load<T: Copy>(base: *const u8, offset: u32) -> T {
     // SAFETY: the verifier has proven that `base` is a kernel object with a member at this offset, or refuses the
     // program.
     unsafe { read_volatile(base.add(offset as usize).cast()) }
@@ -51,7 +54,7 @@ fn load<T: Copy>(base: *const u8, offset: u32) -> T {
 
 /// Reads through a helper what the verifier cannot type; 0 when the address is bad.
 #[inline(always)]
-fn probe_read<T: Copy + Default>(address: *const u8) -> T {
+pub(crate) fn probe_read<T: Copy + Default>(address: *const u8) -> T {
     let mut value = T::default();
     // SAFETY: the destination is a local of that size; the helper checks the source.
     unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address.cast()) };
@@ -234,32 +237,6 @@ impl Cgroup {
     }
 }
 
-/// `struct sock`
-#[derive(Clone, Copy)]
-pub(crate) struct Sock(pub(crate) *const u8);
-
-impl Sock {
-    #[inline(always)]
-    pub(crate) fn protocol(self) -> u16 {
-        load(self.0, global!(sock_protocol))
-    }
-
-    /// Id of the cgroup it was made in; an accepted one has its listener's. 0 when it has none.
-    #[inline(always)]
-    pub(crate) fn cgroup_id(self) -> u64 {
-        if global!(sock_cgroup_form) == SOCK_CGROUP_TAGGED {
-            let value: u64 = probe_read(self.0.wrapping_add(global!(sock_cgroup) as usize));
-            if value & 3 != 0 || value == 0 {
-                return 0;
-            }
-            let kn: u64 = probe_read((value + u64::from(global!(cgroup_kn))) as *const u8);
-            return probe_read((kn + u64::from(global!(kernfs_node_id))) as *const u8);
-        }
-        let cgroup: *const u8 = load(self.0, global!(sock_cgroup));
-        if cgroup.is_null() { 0 } else { Cgroup(cgroup).id() }
-    }
-}
-
 /// `si_code` of a signal's `struct kernel_siginfo`, with the two values that stand for one
 /// (include/linux/sched/signal.h): `SEND_SIG_NOINFO` 0 and `SEND_SIG_PRIV` 1. Because of these two, kernels from 6.12 or so
 /// on take the argument for a number and refuse a direct load (`raw_tp_null_args` in kernel/bpf/btf.c).
@@ -270,6 +247,49 @@ pub(crate) fn signal_code(info: *const u8) -> i32 {
         1 => SI_KERNEL,
         info => probe_read((info + u64::from(global!(siginfo_code))) as *const u8),
     }
+}
+
+/// The `struct sock` behind an open file, if it is a socket. `bpf_sock_from_file` is not in every kernel that this runs on
+/// (5.11), so this goes the same way: a socket that was opened by its path only has no private data (`do_dentry_open` in
+/// fs/open.c), and all other files with such an inode are sockets (`sock_alloc_file` in net/socket.c).
+#[inline(always)]
+pub(crate) fn socket_of_file(file: *const u8) -> Option<*const u8> {
+    const S_IFMT: u16 = 0o170_000;
+    const S_IFSOCK: u16 = 0o140_000;
+    let inode: *const u8 = load(file, global!(file_inode));
+    if load::<u16>(inode, global!(inode_mode)) & S_IFMT != S_IFSOCK {
+        return None;
+    }
+    let socket: u64 = load(file, global!(file_private_data));
+    if socket == 0 {
+        return None;
+    }
+    let sock: u64 = probe_read((socket + u64::from(global!(socket_sk))) as *const u8);
+    (sock != 0).then_some(sock as *const u8)
+}
+
+/// The network namespace that the first task of all is in, by inode number; 0 when it is not found. That task is its own
+/// parent (`init_task` in init/init_task.c), and is in the namespaces that the kernel started with, `init_net` among them.
+#[inline(always)]
+pub(crate) fn first_task_netns() -> u32 {
+    /// More than there are processes one above the other, from this one up.
+    const DEPTH: u32 = 64;
+    // SAFETY: the helper takes nothing.
+    let mut task = unsafe { bpf_get_current_task() } as u64;
+    for _ in 0..DEPTH {
+        task = follow(task, global!(task_real_parent));
+    }
+    if probe_read::<u32>((task + u64::from(global!(task_pid))) as *const u8) != 0 {
+        return 0;
+    }
+    let net = follow(follow(task, global!(task_nsproxy)), global!(nsproxy_net_ns));
+    probe_read((net + u64::from(global!(net_inum))) as *const u8)
+}
+
+/// The address that stands in a member.
+#[inline(always)]
+fn follow(base: u64, offset: u32) -> u64 {
+    probe_read((base + u64::from(offset)) as *const u8)
 }
 
 /// `sa_handler` of a `struct k_sigaction`.
@@ -288,6 +308,12 @@ pub(crate) fn binprm_filename(binprm: *const u8) -> *const u8 {
 #[inline(always)]
 pub(crate) fn mark_victim_form() -> u32 {
     global!(mark_victim_form)
+}
+
+/// How many connections of a container are told one by one, before they are told at a slow pace.
+#[inline(always)]
+pub(crate) fn connection_records() -> u64 {
+    u64::from(global!(connection_records))
 }
 
 /// Whether `sched_process_exit` says that a thread is the last of its process.

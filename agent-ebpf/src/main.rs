@@ -13,6 +13,10 @@ mod state;
 #[cfg(target_arch = "bpf")]
 mod tree;
 #[cfg(target_arch = "bpf")]
+mod connections;
+#[cfg(target_arch = "bpf")]
+mod sock;
+#[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod segment;

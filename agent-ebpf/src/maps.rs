@@ -12,6 +12,8 @@ pub const CGROUP_KIND_PENDING: u32 = 2;
 pub const CGROUP_KIND_CONTAINER: u32 = 3;
 /// A cgroup inside a container's, made by the container itself.
 pub const CGROUP_KIND_NESTED: u32 = 4;
+/// The kubelet's cgroup: no container's. Only [`crate::Hook::InetSockSetState`] looks at these entries.
+pub const CGROUP_KIND_KUBELET: u32 = 5;
 
 /// The container is terminating, or about to: each change of its connections is to be told. Set by the agent on the
 /// container's own cgroup; the programs see by themselves when a stop signal, a kill or the end of the init comes first.
@@ -41,8 +43,12 @@ pub struct Container {
     pub stop_at: u64,
     /// Number of that signal.
     pub stop_signal: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// 1 once the init was sent SIGKILL from outside or has exited.
+    pub ending: u32,
+    /// [`crate::Connection`] records of this container since the last signal that may stop it, kill, or exit of its init.
+    pub told: u64,
+    /// Boot time in nanoseconds of the last of them.
+    pub told_at: u64,
 }
 
 /// Value of the map `ENTERED`, keyed by the process id of a process that entered a container from outside (a hook, a
@@ -64,9 +70,33 @@ pub struct Entered {
 pub struct Socket {
     /// The container it was counted for.
     pub cgroup: u64,
-    /// 1 when the connection came in, 0 when it went out.
-    pub inbound: u64,
+    /// Boot time in nanoseconds when it was established; 0 when it is older than the agent.
+    pub opened_at: u64,
+    /// [`crate::CONNECTION_INBOUND`], [`crate::CONNECTION_LATE`].
+    pub flags: u64,
 }
+
+/// Key of the map `LISTENERS`: a port that something listened on when the agent looked. The value is the number of that
+/// look, see [`WORD_SEEDING`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listener {
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// The port.
+    pub port: u32,
+}
+
+/// Place in the map `WORDS`: how many containers the agent wants watched. Written by the agent.
+pub const WORD_WATCHED: u32 = 0;
+/// Place in the map `WORDS`: number of the seeding that goes on, 0 while none does. Written by the agent.
+pub const WORD_SEEDING: u32 = 1;
+/// Place in the map `WORDS`: how many connections were seeded, ever.
+pub const WORD_SEEDED: u32 = 2;
+/// Place in the map `WORDS`: inode number of the host's network namespace, 0 while it is not known.
+pub const WORD_HOST_NETNS: u32 = 3;
+/// Length of the map `WORDS`.
+pub const WORDS: u32 = 4;
 
 /// Value of the map `REQUESTS`, keyed by a socket's cookie: the last request of an httpGet hook that it sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -53,11 +53,13 @@ pub enum Hook {
     CgroupSkbIngress = 11,
     /// `tcp_send_reset`: a reset that answers a packet; before 6.10 by `tcp_v4_send_reset` and `tcp_v6_send_reset`
     TcpSendReset = 12,
+    /// `iter/task_file`: not an event but a walk over all open files, when the agent wants it
+    IterTaskFile = 13,
 }
 
 impl Hook {
     /// Every hook, in the order of its number.
-    pub const ALL: [Hook; 13] = [
+    pub const ALL: [Hook; 14] = [
         Hook::SchedProcessExec,
         Hook::SchedProcessFork,
         Hook::SchedProcessExit,
@@ -71,11 +73,17 @@ impl Hook {
         Hook::CgroupSkbEgress,
         Hook::CgroupSkbIngress,
         Hook::TcpSendReset,
+        Hook::IterTaskFile,
     ];
 
-    /// Whether it is a tracepoint. The others are attached to the kubelet's cgroup.
+    /// Whether it is a tracepoint.
     pub const fn is_tracepoint(self) -> bool {
-        !matches!(self, Hook::CgroupSkbEgress | Hook::CgroupSkbIngress)
+        !matches!(self, Hook::CgroupSkbEgress | Hook::CgroupSkbIngress | Hook::IterTaskFile)
+    }
+
+    /// Whether it sees packets: those are attached to the kubelet's cgroup.
+    pub const fn sees_packets(self) -> bool {
+        matches!(self, Hook::CgroupSkbEgress | Hook::CgroupSkbIngress)
     }
 
     /// A second program with the same code, for hooks whose loss would change a verdict.
@@ -109,6 +117,7 @@ impl Hook {
             Hook::CgroupSkbEgress => "cgroup_skb_egress",
             Hook::CgroupSkbIngress => "cgroup_skb_ingress",
             Hook::TcpSendReset => "tcp_send_reset",
+            Hook::IterTaskFile => "iter_task_file",
         }
     }
 }

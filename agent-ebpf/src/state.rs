@@ -7,8 +7,13 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
-use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Header, Hook, Request, Socket};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use gracetrace_ebpf::{
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, Cgroup, Container, Counters, Header, Hook, Request,
+    WORD_HOST_NETNS, WORD_WATCHED, WORDS as WORD_COUNT,
+};
+
+use crate::kernel;
 
 /// Records for the agent. Its size is set at load.
 #[map]
@@ -31,9 +36,9 @@ static CONTAINERS: HashMap<u64, Container> = HashMap::with_max_entries(8_192, 0)
 #[map]
 static INITS: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
 
-/// Connections that are counted as open, by the socket's address.
+/// Single words that the agent and the programs tell each other, by `WORD_…`.
 #[map]
-pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
+static WORDS: Array<u64> = Array::with_max_entries(WORD_COUNT, 0);
 
 /// Containers of processes that the kernel has just sent SIGKILL, by thread id: where `mark_victim` tells no more.
 #[map]
@@ -56,6 +61,9 @@ pub(crate) struct Tracked {
     state: *mut Container,
 }
 
+/// Once a container has told as many connections as it may, one in this many nanoseconds.
+const SLOW_PACE: u64 = 100_000_000;
+
 /// Boot time in nanoseconds.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -69,11 +77,17 @@ pub(crate) fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The entry of a cgroup in the filter.
+/// The entry of a cgroup in the filter, be it pods' or the kubelet's.
 #[inline(always)]
-pub(crate) fn cgroup(id: u64) -> Option<Cgroup> {
+pub(crate) fn any_cgroup(id: u64) -> Option<Cgroup> {
     // SAFETY: entries are plain bytes; one that is being replaced reads as the old or the new one, word by word.
     unsafe { CGROUPS.get(id) }.copied()
+}
+
+/// The entry of a pods' cgroup in the filter.
+#[inline(always)]
+pub(crate) fn cgroup(id: u64) -> Option<Cgroup> {
+    any_cgroup(id).filter(|entry| entry.kind != CGROUP_KIND_KUBELET)
 }
 
 /// The id of the container that a cgroup belongs to. `None`, after one lookup, for all that is not a container's.
@@ -95,6 +109,25 @@ pub(crate) fn container(cgroup_id: u64) -> Option<Tracked> {
 pub(crate) fn add(word: *mut u64, by: u64) {
     // SAFETY: callers pass members of map values, which are aligned and stay mapped while a program runs.
     unsafe { asm!("lock *(u64 *)({word} + 0) += {by}", word = in(reg) word, by = in(reg) by) };
+}
+
+/// A word of [`WORDS`].
+#[inline(always)]
+pub(crate) fn word(place: u32) -> u64 {
+    // SAFETY: a word is read whole.
+    WORDS.get_ptr(place).map_or(0, |word| unsafe { word.read_volatile() })
+}
+
+/// Where a word of [`WORDS`] is.
+#[inline(always)]
+pub(crate) fn word_ptr(place: u32) -> Option<*mut u64> {
+    WORDS.get_ptr_mut(place)
+}
+
+/// The host's network namespace; 0 while it is not known.
+#[inline(always)]
+pub(crate) fn host_netns() -> u32 {
+    word(WORD_HOST_NETNS) as u32
 }
 
 /// Counts one loss of a hook.
@@ -154,6 +187,49 @@ impl Tracked {
             (&raw mut (*self.state).stop_signal).write_volatile(signal);
             (&raw mut (*self.state).stop_at).write_volatile(at);
         }
+    }
+
+    /// Takes note that its init is being killed from outside or exits.
+    #[inline(always)]
+    pub(crate) fn set_ending(self) {
+        // SAFETY: as for `stop_at`.
+        unsafe { (&raw mut (*self.state).ending).write_volatile(1) };
+        self.tell_anew();
+    }
+
+    /// Lets its connections be told at the full pace again.
+    #[inline(always)]
+    pub(crate) fn tell_anew(self) {
+        // SAFETY: as for `stop_at`.
+        unsafe { (&raw mut (*self.state).told).write_volatile(0) };
+    }
+
+    /// Whether its connections are to be told one by one.
+    #[inline(always)]
+    pub(crate) fn is_watched(self) -> bool {
+        // SAFETY: as for `stop_at`.
+        let ending = unsafe { (&raw const (*self.state).ending).read_volatile() };
+        // Hardly ever is a container watched: a lookup is saved.
+        self.stop_at() != 0
+            || ending != 0
+            || (word(WORD_WATCHED) != 0 && any_cgroup(self.id).is_some_and(|own| own.flags & CGROUP_FLAG_WATCHED != 0))
+    }
+
+    /// Whether one more connection may be told now; it counts as told then. Two CPUs at once may both be the last one.
+    #[inline(always)]
+    pub(crate) fn may_tell(self, now: u64) -> bool {
+        // SAFETY: as for `stop_at`.
+        unsafe {
+            let (told, told_at) = (&raw mut (*self.state).told, &raw mut (*self.state).told_at);
+            if told.read_volatile() >= kernel::connection_records()
+                && now.saturating_sub(told_at.read_volatile()) < SLOW_PACE
+            {
+                return false;
+            }
+            told_at.write_volatile(now);
+            add(told, 1);
+        }
+        true
     }
 
     /// The counters.

@@ -1,25 +1,23 @@
 //! Hook: `inet_sock_set_state(sk, oldstate, newstate)`, in any context: current is nobody in particular, so that the
-//! container is the socket's.
+//! container is the socket's. The socket has its old state still.
 //!
-//! Feeds: connections by container: open, established, late, the last one's time. Writes no record; every other record
-//! carries a snapshot.
+//! Feeds: connections by container: open, established, late, aborted, failed, the last one's time; those from within the
+//! pod and from the kubelet apart. Writes no record, but for a container that is terminating: then one for each change.
+//! Every other record carries a snapshot of the counts.
 //! Without it: nothing is said about connections.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gracetrace_ebpf::{Counters, Hook, Socket};
+use gracetrace_ebpf::{
+    CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, CONNECTION_ABORTED, CONNECTION_CLOSED, CONNECTION_FAILED,
+    CONNECTION_INBOUND, CONNECTION_LATE, CONNECTION_OPENED, Connection, Hook, Socket, WORD_SEEDING,
+};
 
-use crate::kernel::Sock;
-use crate::state::{self, SOCKETS, Tracked};
+use crate::connections;
+use crate::sock::{Ends, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
+use crate::state::{self, Record, Tracked};
 
-/// States of include/net/tcp_states.h.
-const TCP_ESTABLISHED: i32 = 1;
-const TCP_SYN_SENT: i32 = 2;
-const TCP_SYN_RECV: i32 = 3;
-const TCP_CLOSE_WAIT: i32 = 8;
-
-const IPPROTO_TCP: u16 = 6;
+const HOOK: Hook = Hook::InetSockSetState;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
@@ -31,64 +29,135 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
-    let sock = Sock(ctx.arg(0));
+    let sock = Sock::<true>(ctx.arg(0));
     if new == TCP_ESTABLISHED {
-        if old == TCP_SYN_RECV || old == TCP_SYN_SENT {
-            established(sock, old == TCP_SYN_RECV);
+        if old == TCP_SYN_RECV {
+            established(sock, true)
+        } else if old == TCP_SYN_SENT {
+            established(sock, false)
+        } else {
+            None
         }
-    } else if new != TCP_CLOSE_WAIT && (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
+    } else if is_open(old) && !is_open(new) {
         // By the socket, not by its cgroup: that may not be tracked any more, and the entry must go.
-        ended(sock.0 as u64);
+        closed(sock, new == TCP_CLOSE)
+    } else if old == TCP_SYN_SENT && new == TCP_CLOSE {
+        failed(sock)
+    } else {
+        None
     }
-    Some(())
 }
 
 #[inline(always)]
-fn established(sock: Sock, inbound: bool) -> Option<()> {
-    let container = state::container(sock.cgroup_id())?;
-    if sock.protocol() != IPPROTO_TCP {
+fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
+    let entry = state::any_cgroup(sock.cgroup_id())?;
+    if entry.kind == CGROUP_KIND_ANCESTOR || !sock.is_tcp() {
         return None;
     }
-    let key = sock.0 as u64;
+    if entry.kind == CGROUP_KIND_KUBELET {
+        return if inbound { None } else { connections::set_kubelet(sock) };
+    }
+    let container = Tracked::of(entry.owner)?;
     let counters = container.counters();
-    // SAFETY: only addresses are taken; the time is one word.
-    let (open, total) = unsafe {
+    let ends = sock.ends()?;
+    if sock.is_within_pod(&ends) {
         if inbound {
-            (&raw mut (*counters).last_inbound_at).write_volatile(state::now());
+            // SAFETY: only the address is taken.
+            state::add(unsafe { &raw mut (*counters).internal }, 1);
+        }
+        return None;
+    }
+    let now = state::now();
+    if inbound && connections::is_kubelet(sock, &ends, now) {
+        // SAFETY: only the address is taken.
+        state::add(unsafe { &raw mut (*counters).kubelet }, 1);
+        return None;
+    }
+
+    let mut flags = 0;
+    // SAFETY: only addresses are taken; the time is one word.
+    let total = unsafe {
+        if inbound {
+            flags = CONNECTION_INBOUND;
+            (&raw mut (*counters).last_inbound_at).write_volatile(now);
             if container.stop_at() != 0 {
+                flags |= CONNECTION_LATE;
                 state::add(&raw mut (*counters).late, 1);
             }
-            (&raw mut (*counters).inbound_open, &raw mut (*counters).inbound_total)
+            &raw mut (*counters).inbound_total
         } else {
-            (&raw mut (*counters).outbound_open, &raw mut (*counters).outbound_total)
+            &raw mut (*counters).outbound_total
         }
     };
     state::add(total, 1);
-    let socket = Socket { cgroup: container.id, inbound: u64::from(inbound) };
-    if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
-        // Either there is no room, or the end of another connection at this address was not seen.
-        ended(key);
-        if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
-            container.count_lost(Hook::InetSockSetState);
-            return None;
-        }
+    let socket = Socket { cgroup: container.id, opened_at: now, flags: u64::from(flags) };
+    if !connections::open(container, sock.key(), socket) {
+        container.count_lost(HOOK);
     }
-    state::add(open, 1);
+    if container.is_watched() {
+        tell(container, sock, &ends, CONNECTION_OPENED, flags, now, now);
+    }
     Some(())
 }
 
-/// Takes a connection off the count, if it was counted.
 #[inline(always)]
-fn ended(key: u64) -> Option<()> {
-    // SAFETY: plain words; nobody writes to an entry after it was made.
-    let socket: Socket = *unsafe { SOCKETS.get(key) }?;
-    // Only one can remove it.
-    SOCKETS.remove(key).ok()?;
-    let counters: *mut Counters = Tracked::of(socket.cgroup)?.counters();
-    // SAFETY: only addresses are taken.
-    let open = unsafe {
-        if socket.inbound != 0 { &raw mut (*counters).inbound_open } else { &raw mut (*counters).outbound_open }
+fn closed(sock: Sock<true>, aborted: bool) -> Option<()> {
+    let key = sock.key();
+    let (container, socket) = match connections::close(key) {
+        Some(it) => it,
+        None if state::word(WORD_SEEDING) == 0 => return None,
+        None => {
+            connections::set_closed(key);
+            connections::close(key)?
+        }
     };
-    state::add(open, 1u64.wrapping_neg());
+    let mut flags = socket.flags as u32;
+    if aborted {
+        flags |= CONNECTION_ABORTED;
+        // SAFETY: only the address is taken.
+        state::add(unsafe { &raw mut (*container.counters()).aborted }, 1);
+    }
+    if container.is_watched() {
+        tell(container, sock, &sock.ends()?, CONNECTION_CLOSED, flags, socket.opened_at, state::now());
+    }
     Some(())
+}
+
+#[inline(always)]
+fn failed(sock: Sock<true>) -> Option<()> {
+    let container = state::container(sock.cgroup_id())?;
+    let ends = sock.ends()?;
+    if !sock.is_tcp() || sock.is_within_pod(&ends) {
+        return None;
+    }
+    // SAFETY: only the address is taken.
+    state::add(unsafe { &raw mut (*container.counters()).outbound_failed }, 1);
+    if container.is_watched() {
+        tell(container, sock, &ends, CONNECTION_FAILED, 0, 0, state::now());
+    }
+    Some(())
+}
+
+/// Tells of a change, if this container may tell one more.
+#[inline(always)]
+fn tell(container: Tracked, sock: Sock<true>, ends: &Ends, change: u32, flags: u32, opened_at: u64, now: u64) {
+    if !container.may_tell(now) {
+        return;
+    }
+    let Some(mut record) = Record::<Connection>::new(HOOK, container.id, now, 0, Some(container)) else { return };
+    let (received, sent) = if change == CONNECTION_CLOSED { sock.bytes() } else { (0, 0) };
+    let told = record.body();
+    // SAFETY: `told` is a record's room in the ring buffer; every member is written.
+    unsafe {
+        (&raw mut (*told).peer).write(ends.peer);
+        (&raw mut (*told).peer_port).write(sock.peer_port());
+        (&raw mut (*told).local_port).write(sock.own_port());
+        (&raw mut (*told).change).write(change);
+        (&raw mut (*told).flags).write(flags);
+        (&raw mut (*told).reserved).write(0);
+        (&raw mut (*told).opened_at).write(opened_at);
+        (&raw mut (*told).received).write(received);
+        (&raw mut (*told).sent).write(sent);
+    }
+    record.submit();
 }

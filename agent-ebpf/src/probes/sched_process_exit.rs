@@ -77,6 +77,10 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         }
     }
 
+    if flags & FLAG_INIT != 0 {
+        // Before its sockets close.
+        container.set_ending();
+    }
     let mut record = Record::<Exit>::new(HOOK, container.id, state::now(), flags, Some(container))?;
     let exit = record.body();
     // SAFETY: `exit` is a record's room in the ring buffer; every member is written.

@@ -69,10 +69,19 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     }
 
     let at = state::now();
-    let may_stop = signal != SIGKILL && signal != SIGSTOP && signal != SIGCONT;
-    if to_init && may_stop && container.stop_at() == 0 {
-        debug!(ctx, "signal {} to the init {} of {}", signal, pid, container.id);
-        container.set_stop(signal, at);
+    if to_init {
+        let may_stop = signal != SIGKILL && signal != SIGSTOP && signal != SIGCONT;
+        if may_stop && container.stop_at() == 0 {
+            debug!(ctx, "signal {} to the init {} of {}", signal, pid, container.id);
+            container.set_stop(signal, at);
+        }
+        if may_stop {
+            // The one before it may have been a reload.
+            container.tell_anew();
+        } else if signal == SIGKILL {
+            // Before any of its sockets closes.
+            container.set_ending();
+        }
     }
 
     let group: i32 = ctx.arg(3);

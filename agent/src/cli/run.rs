@@ -23,7 +23,7 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Scans, State};
+use crate::pipeline::{Kubelet, Live, Pipeline, Scans, Seeds, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
@@ -67,6 +67,10 @@ pub(super) struct Run {
     /// How many connections of all pods may be open at once; more are counted as lost
     #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, env = "GRACETRACE_MAX_CONNECTIONS")]
     max_connections: u32,
+    /// Changes of connections that one terminating container may tell one by one, who was cut and who came late; more are
+    /// told ten a second
+    #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().connection_records, env = "GRACETRACE_CONNECTION_RECORDS")]
+    connection_records: u32,
     /// Leave out a kernel hook, by its name; may be repeated
     #[arg(long, value_name = "HOOK", value_parser = hook, env = "GRACETRACE_DISABLE_HOOK", value_delimiter = ',')]
     disable_hook: Vec<Hook>,
@@ -129,6 +133,7 @@ impl Run {
         let mut probe = Probe::load(&probe::Options {
             ring_bytes: self.ring_bytes,
             max_connections: self.max_connections,
+            connection_records: self.connection_records,
             disable: self.disable_hook,
             stats: self.kernel_stats,
             debug: self.debug_probes,
@@ -141,7 +146,7 @@ impl Run {
             // There from the start, so that a first loss shows as a rise.
             metrics.agent.kernel.observe_records(status.hook.name(), 0, 0);
             // Those that see packets come and go with the kubelet, which was told of already.
-            let comes_and_goes = !status.hook.is_tracepoint() && probe.wants_kubelet();
+            let comes_and_goes = status.hook.sees_packets() && probe.wants_kubelet();
             if let Some(cause) = status.missing.as_ref().filter(|_| !comes_and_goes) {
                 tracing::warn!("without the hook {}, {}: {cause}", status.hook.name(), status.loss());
             }
@@ -205,6 +210,7 @@ impl Run {
             metrics,
             health,
             scans: Scans::default(),
+            seeds: Seeds::default(),
             drops: [0; HOOKS],
             started: clock::boot_now(),
             counted_at: None,

@@ -17,7 +17,8 @@ pub(super) fn measure(
     stop: Option<&Sent>,
     kill: Option<&Sent>,
 ) -> Connections {
-    let partial = scene.identity.older_than_agent || !scene.evidence.unseen.is_empty();
+    let seeded = scene.seeded_at.is_some_and(|seeded| start.is_some_and(|start| seeded <= start));
+    let partial = (scene.identity.older_than_agent && !seeded) || !scene.evidence.unseen.is_empty();
     let mut measured = Connections { partial, ..Connections::default() };
     if !scene.config.sight.connections {
         return measured;

@@ -144,6 +144,12 @@ impl Correlator {
             self.kubelet_watched = Some((watched, event.at));
             return;
         }
+        if let Kind::ConnectionsSeeded { began } = event.kind {
+            for pod in self.pods.values_mut() {
+                pod.containers.iter_mut().for_each(|container| container.seed(began, event.at));
+            }
+            return;
+        }
         let cgroup = event.cgroup;
         if let Some((uid, number)) = self.cgroups.get(&cgroup).cloned() {
             let Some(container) = self.container(&uid, number) else { return };

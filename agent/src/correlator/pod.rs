@@ -50,6 +50,8 @@ pub(super) struct Container {
     /// Its cgroup id has been given to another.
     pub(super) replaced: bool,
     pub(super) known_at: BootTime,
+    /// Since when all of its connections are counted, if it is older than the agent.
+    pub(super) seeded_at: Option<BootTime>,
     pub(super) reported_at: Option<BootTime>,
     /// Somebody may have begun to end it.
     pub(super) has_acts: bool,
@@ -96,7 +98,24 @@ pub(super) struct Changes {
 
 impl Container {
     pub(super) fn new(identity: Arc<ContainerIdentity>, evidence: Evidence, number: u64, now: BootTime) -> Container {
-        Container { identity, evidence, number, replaced: false, known_at: now, reported_at: None, has_acts: false }
+        Container {
+            identity,
+            evidence,
+            number,
+            replaced: false,
+            known_at: now,
+            seeded_at: None,
+            reported_at: None,
+            has_acts: false,
+        }
+    }
+
+    /// The connections of containers that were tracked by `began` are counted since `at`. One that became known in the
+    /// meantime is found by the next search.
+    pub(super) fn seed(&mut self, began: BootTime, at: BootTime) {
+        if self.known_at < began {
+            self.seeded_at = self.seeded_at.or(Some(at));
+        }
     }
 
     /// Ends this life because the cgroup id has another owner, from `at` on if that was seen.
@@ -231,6 +250,7 @@ impl PodState {
                 evidence: &container.evidence,
                 identity: &container.identity,
                 known_at: container.known_at,
+                seeded_at: container.seeded_at,
                 kubelet_watched: world.kubelet_watched,
                 requested: self.requested,
                 grace: self.grace,

@@ -21,6 +21,8 @@ pub(super) struct Scene<'a> {
     pub(super) identity: &'a ContainerIdentity,
     /// Since when the container is watched.
     pub(super) known_at: BootTime,
+    /// Since when all of its connections are counted, if it is older than the agent.
+    pub(super) seeded_at: Option<BootTime>,
     /// Whether requests of the kubelet are seen, and since when; `None` as it was at the start.
     pub(super) kubelet_watched: Option<(bool, BootTime)>,
     /// When the pod's deletion was asked for, as first seen.

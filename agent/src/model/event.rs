@@ -64,6 +64,12 @@ pub enum Kind {
     /// From now on requests of the kubelet are seen, or are not: it was found, is gone, or runs in another cgroup since
     /// a while. Belongs to no container.
     KubeletWatched(bool),
+    /// The connections that containers had before they were tracked are counted now: those of all containers that were
+    /// tracked by `began`. Belongs to no container.
+    ConnectionsSeeded {
+        /// When the search for them began.
+        began: BootTime,
+    },
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
     /// A connection of the container has changed. Told of containers that are being watched: see

@@ -82,10 +82,10 @@ impl Kubelet {
             Ok(dirs) => probe.attach_to_kubelet(Ok(dirs)),
             Err(error) => probe.attach_to_kubelet(Err(&error.to_string())),
         };
-        let packets = probe.hooks().iter().filter(|status| !status.hook.is_tracepoint());
+        let packets = probe.hooks().iter().filter(|status| status.hook.sees_packets());
         let watched = changed.then(|| packets.into_iter().all(|status| status.missing.is_none()));
         let mut refused = None;
-        for status in probe.hooks().iter().filter(|status| !status.hook.is_tracepoint()) {
+        for status in probe.hooks().iter().filter(|status| status.hook.sees_packets()) {
             metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());
             // What keeps one from being attached is found out anew each time; one that was left out stays so.
             refused = refused.or(status.missing.clone());

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Action, Kubelet, Pipeline, State};
+use super::{Action, Kubelet, Pipeline, Seeds, State};
 use crate::clock;
 use crate::http::Health;
 use crate::identity::cgroupfs::{self, CgroupRoot};
@@ -88,6 +88,8 @@ pub struct Live {
     pub health: Arc<Health>,
     /// Where walks of the cgroup tree stand.
     pub scans: Scans,
+    /// Where searches for older connections stand.
+    pub seeds: Seeds,
     /// What was lost by hook, at the last look.
     pub drops: [u64; HOOKS],
     /// When it began.
@@ -131,6 +133,7 @@ impl Live {
         let terminations = self.restore_pods();
         self.scan_at_start().await?;
         self.restore_terminations(terminations);
+        self.seed_if_wanted();
         self.health.set_ready();
         let mut housekeeping = clock::timer_now();
         loop {
@@ -150,6 +153,7 @@ impl Live {
                     self.feed(Input::Identity(update));
                 }
                 walked = self.scans.next() => self.take_walk(walked),
+                searched = self.seeds.next() => self.take_search(searched),
                 found = self.kubelet.next() => {
                     if let Some(watched) = self.kubelet.apply(found, &mut self.probe, &self.metrics) {
                         self.feed(Input::Kernel(kubelet_watched(watched)));
@@ -164,6 +168,7 @@ impl Live {
                 }
             }
             self.scans.start_if_due(&self.cgroup_root);
+            self.seed_if_wanted();
             self.keep_state();
         }
     }
@@ -251,6 +256,7 @@ impl Live {
                 self.feed(Input::Identity(update));
                 if self.scans.tracked > tracked {
                     self.scans.want();
+                    self.seeds.want();
                 }
             }
             Err(error) => {

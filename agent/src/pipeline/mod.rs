@@ -2,11 +2,13 @@
 
 mod live;
 mod kubelet;
+mod seeds;
 mod keep;
 
 pub use keep::State;
 pub use kubelet::Kubelet;
 pub use live::{Live, LiveError, Scans};
+pub use seeds::Seeds;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -67,7 +67,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Hook, Event), Malformed> {
         }
         Hook::InetSockSetState => connection(&record(bytes, hook)?)?,
         // They only count.
-        Hook::SchedProcessFork | Hook::TcpSendReset => return Err(Malformed::Hook),
+        Hook::SchedProcessFork | Hook::TcpSendReset | Hook::IterTaskFile => return Err(Malformed::Hook),
     };
     let event =
         Event { at: BootTime(header.at), cgroup: CgroupId(header.cgroup), counters: counters(&header.counters), kind };

@@ -10,7 +10,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use gracetrace_ebpf::Hook;
+use gracetrace_ebpf::{Globals, Hook};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, BtfError};
@@ -18,7 +18,7 @@ use super::maps::Maps;
 use super::offsets::Offsets;
 use super::packets::{NOWHERE, Packets};
 use super::ring::{Ring, ToTracing};
-use super::{HookStatus, Probe};
+use super::{HookStatus, Probe, seeding};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("GRACETRACE_EBPF_OBJECT"));
 
@@ -35,6 +35,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How many connections of all containers may be open at once. More are counted as lost.
     pub max_connections: u32,
+    /// How many connections of one terminating container are told one by one; more are told at a slow pace.
+    pub connection_records: u32,
     /// Pass on the programs' own messages.
     pub debug: bool,
     /// Leave these out.
@@ -45,7 +47,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { ring_bytes: 4 << 20, max_connections: 65_536, debug: false, disable: Vec::new(), stats: false }
+        Options {
+            ring_bytes: 4 << 20,
+            max_connections: 65_536,
+            connection_records: 4_096,
+            debug: false,
+            disable: Vec::new(),
+            stats: false,
+        }
     }
 }
 
@@ -86,6 +95,9 @@ pub enum LoadError {
     /// The runtime.
     #[error("cannot wait for records: {0}")]
     Wait(#[source] io::Error),
+    /// Open files.
+    #[error("cannot walk over open files: {0}")]
+    Walk(#[source] io::Error),
     /// Statistics.
     #[error("cannot have the kernel take the time of the programs: {}", reason(.0))]
     Stats(#[source] aya::sys::SyscallError),
@@ -116,9 +128,10 @@ fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result
         } else if let Some(what) = offsets.missing(hook) {
             Some(format!("this kernel has no {what}"))
         } else {
-            let loaded = match hook.is_tracepoint() {
-                true => attach(&mut programs, hook, offsets, kernel_types).map(|()| None),
-                false => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
+            let loaded = match hook {
+                Hook::IterTaskFile => seeding::load(&mut programs, kernel_types).map(|()| None),
+                _ if hook.sees_packets() => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
+                _ => attach(&mut programs, hook, offsets, kernel_types).map(|()| None),
             };
             match loaded {
                 Ok(missing) => missing,
@@ -145,6 +158,9 @@ fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result
     let events = RingBuf::try_from(take_map(&mut programs, "EVENTS")?)
         .map_err(|source| LoadError::Map { map: "EVENTS", source })?;
     let maps = Maps::take(&mut programs)?;
+    if hooks.iter().any(|status| status.hook == Hook::IterTaskFile && status.missing.is_none()) {
+        seeding::find_host_netns(&mut programs).map_err(LoadError::Walk)?;
+    }
     let ring = Ring::new(events, messages).map_err(LoadError::Wait)?;
     Ok(Probe { ring, maps, hooks, packets, programs, _stats: stats })
 }
@@ -154,6 +170,7 @@ pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, Lo
 }
 
 fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
+    let globals = Globals { connection_records: options.connection_records, ..offsets.globals };
     // `Level::Debug` of aya-log, or lower than any: then the programs are verified without their messages.
     let level = if options.debug { aya_log::Level::Debug as u8 } else { 0 };
     let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
@@ -161,7 +178,7 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
     EbpfLoader::new()
         // aya asks for it only when a program was refused, in a second try. Without, the second try is another error.
         .verifier_log_level(VerifierLogLevel::DEBUG)
-        .override_global("GLOBALS", offsets.globals.as_bytes(), true)
+        .override_global("GLOBALS", globals.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, true)
         .map_max_entries("EVENTS", ring_bytes)
         .map_max_entries("SOCKETS", options.max_connections.max(1))

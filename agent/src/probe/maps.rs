@@ -1,13 +1,15 @@
 //! The maps that the agent writes (what to track) and reads (what was lost, what is used).
 
-use std::collections::HashMap as StdHashMap;
+use std::collections::{BTreeSet, HashMap as StdHashMap};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use gracetrace_ebpf::{
-    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, Cgroup, Container, Entered,
-    Hook,
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_KUBELET, CGROUP_KIND_NESTED, Cgroup,
+    Container, Entered, Hook, WORD_SEEDED, WORD_SEEDING, WORD_WATCHED,
 };
 use zerocopy::transmute;
 
@@ -51,6 +53,15 @@ pub(super) struct Maps {
     tree: Table<u32, u32>,
     /// Room in the map of sockets, which only the programs look into.
     max_sockets: u64,
+    words: Array<MapData, u64>,
+    /// Containers whose connections are told one by one because the agent wants it.
+    watched: BTreeSet<CgroupId>,
+    /// Cgroups of the kubelet that are in the filter as such.
+    kubelets: BTreeSet<CgroupId>,
+    /// How many seedings there were.
+    seedings: u64,
+    /// How many connections were seeded before the one that goes on.
+    seeded: u64,
     drops: PerCpuArray<MapData, u64>,
     /// All drops at the last call of [`Maps::losses`].
     seen: u64,
@@ -69,6 +80,8 @@ impl Maps {
     pub(super) fn take(programs: &mut Ebpf) -> Result<Maps, LoadError> {
         let drops = take_map(programs, "DROPS")?;
         let drops = PerCpuArray::try_from(drops).map_err(|source| LoadError::Map { map: "DROPS", source })?;
+        let words = take_map(programs, "WORDS")?;
+        let words = Array::try_from(words).map_err(|source| LoadError::Map { map: "WORDS", source })?;
         Ok(Maps {
             cgroups: Table::take(programs, "CGROUPS")?,
             containers: Table::take(programs, "CONTAINERS")?,
@@ -76,6 +89,11 @@ impl Maps {
             entered: Table::take(programs, "ENTERED")?,
             tree: Table::take(programs, "TREE")?,
             max_sockets: room(&take_map(programs, "SOCKETS")?).unwrap_or(0),
+            words,
+            watched: BTreeSet::new(),
+            kubelets: BTreeSet::new(),
+            seedings: 0,
+            seeded: 0,
             drops,
             seen: 0,
             lost: StdHashMap::new(),
@@ -101,7 +119,9 @@ impl Maps {
             CgroupKind::Ancestor => CGROUP_KIND_ANCESTOR,
             CgroupKind::Nested => CGROUP_KIND_NESTED,
         };
-        let entry = Cgroup { owner: owner.0, kind, flags: 0 };
+        let flags = if self.watched.contains(&cgroup) { CGROUP_FLAG_WATCHED } else { 0 };
+        let entry = Cgroup { owner: owner.0, kind, flags };
+        self.kubelets.remove(&cgroup);
         self.cgroups.insert(cgroup.0, transmute!(entry))?;
         if kind != CGROUP_KIND_CONTAINER {
             // What `cgroup_mkdir` took for a container.
@@ -113,16 +133,61 @@ impl Maps {
     pub(super) fn follow(&mut self, pid: Pid) -> Result<(), ProbeError> {
         let entered = Entered { processes: 1, ..Entered::default() };
         self.entered.insert_new(pid.0, transmute!(entered))?;
-        self.tree.insert_new(pid.0, pid.0)
+        self.tree.insert_new(pid.0, pid.0)?;
+        Ok(())
     }
 
     pub(super) fn watch_connections(&mut self, container: CgroupId) -> Result<(), ProbeError> {
         let entry = Cgroup { owner: container.0, kind: CGROUP_KIND_CONTAINER, flags: CGROUP_FLAG_WATCHED };
-        self.cgroups.replace(container.0, transmute!(entry))
+        // In this order: an entry is looked at only while there are any.
+        if self.cgroups.replace(container.0, transmute!(entry))? && self.watched.insert(container) {
+            self.set_word(WORD_WATCHED, self.watched.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Makes these directories the kubelet's cgroups in the filter, and no others. What is there as a pods' cgroup stays one.
+    pub(super) fn set_kubelet(&mut self, dirs: &[PathBuf]) -> Result<(), ProbeError> {
+        let ids = dirs.iter().filter_map(|dir| Some(CgroupId(std::fs::metadata(dir).ok()?.ino())));
+        let wanted: BTreeSet<CgroupId> = ids.collect();
+        for gone in self.kubelets.difference(&wanted) {
+            self.cgroups.remove(gone.0)?;
+        }
+        self.kubelets.retain(|id| wanted.contains(id));
+        for id in wanted {
+            let entry = Cgroup { owner: id.0, kind: CGROUP_KIND_KUBELET, flags: 0 };
+            if self.cgroups.insert_new(id.0, transmute!(entry))? {
+                self.kubelets.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin_seeding(&mut self) -> Result<(), ProbeError> {
+        self.seeded = self.word(WORD_SEEDED)?;
+        self.seedings += 1;
+        self.set_word(WORD_SEEDING, self.seedings)
+    }
+
+    pub(super) fn end_seeding(&mut self) -> Result<u64, ProbeError> {
+        self.set_word(WORD_SEEDING, 0)?;
+        Ok(self.word(WORD_SEEDED)?.saturating_sub(self.seeded))
+    }
+
+    fn word(&self, place: u32) -> Result<u64, ProbeError> {
+        self.words.get(&place, 0).map_err(|source| ProbeError::Map { map: "WORDS", source })
+    }
+
+    fn set_word(&mut self, place: u32, word: u64) -> Result<(), ProbeError> {
+        self.words.set(place, word, 0).map_err(|source| ProbeError::Map { map: "WORDS", source })
     }
 
     pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.cgroups.remove(cgroup.0)?;
+        self.kubelets.remove(&cgroup);
+        if self.watched.remove(&cgroup) {
+            self.set_word(WORD_WATCHED, self.watched.len() as u64)?;
+        }
         self.forget_container(cgroup)
     }
 
@@ -184,19 +249,19 @@ impl<K: Pod, V: Pod> Table<K, V> {
         self.map.insert(key, value, 0).map_err(|source| self.error(source))
     }
 
-    /// Leaves out what is not there.
-    fn replace(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    /// Leaves out what is not there, and says so with `false`.
+    fn replace(&mut self, key: K, value: V) -> Result<bool, ProbeError> {
         match self.map.insert(key, value, EXIST) {
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(|source| self.error(source)),
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(false),
+            result => result.map(|()| true).map_err(|source| self.error(source)),
         }
     }
 
-    /// Leaves what is there.
-    fn insert_new(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    /// Leaves what is there, and says so with `false`.
+    fn insert_new(&mut self, key: K, value: V) -> Result<bool, ProbeError> {
         match self.map.insert(key, value, NOEXIST) {
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.map_err(|source| self.error(source)),
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true).map_err(|source| self.error(source)),
         }
     }
 

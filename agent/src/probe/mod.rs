@@ -3,6 +3,7 @@
 mod ring;
 mod load;
 mod packets;
+mod seeding;
 mod maps;
 mod misses;
 mod without;
@@ -15,6 +16,7 @@ pub use gracetrace_ebpf::Hook;
 pub use load::{LoadError, Options};
 pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
+pub use seeding::Seeding;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -78,6 +80,9 @@ pub enum ProbeError {
         /// Why.
         source: MapError,
     },
+    /// Walking over open files failed.
+    #[error("cannot look for connections that are older than the agent: {0}")]
+    Walk(#[source] std::io::Error),
     /// Waiting for records failed.
     #[error("cannot wait for records of the kernel side: {0}")]
     Wait(#[from] std::io::Error),
@@ -98,7 +103,11 @@ impl Probe {
     /// them why there are none. Once more with the same ones changes nothing; tells whether anything changed.
     pub fn attach_to_kubelet(&mut self, dirs: Result<&[PathBuf], &str>) -> bool {
         let (dirs, otherwise) = (dirs.unwrap_or_default(), dirs.err());
-        self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise)
+        let changed = self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise);
+        if let Err(error) = self.maps.set_kubelet(dirs) {
+            tracing::warn!("connections of the kubelet can't be told from others: {error}");
+        }
+        changed
     }
 
     /// Whether the kernel has taken any of the hooks that see packets: else the kubelet need not be looked for.
@@ -140,6 +149,23 @@ impl Probe {
     /// themselves with a stop signal, a kill from outside or the end of the init; a hook comes before those.
     pub fn watch_connections(&mut self, container: CgroupId) -> Result<(), ProbeError> {
         self.maps.watch_connections(container)
+    }
+
+    /// Begins to count the connections that tracked containers had before they were tracked. The rest is
+    /// [`Seeding::run`], which may block for long; then [`Probe::end_seeding`] has to be called. `None` if this kernel can't.
+    pub fn begin_seeding(&mut self) -> Result<Option<Seeding>, ProbeError> {
+        let works = |hook| self.hooks.iter().any(|status| status.hook == hook && status.missing.is_none());
+        if !works(Hook::InetSockSetState) || !works(Hook::IterTaskFile) {
+            return Ok(None);
+        }
+        let seeding = Seeding::open(&mut self.programs).map_err(ProbeError::Walk)?;
+        self.maps.begin_seeding()?;
+        Ok(Some(seeding))
+    }
+
+    /// Has the programs no longer keep in mind what closes. Tells how many connections were found.
+    pub fn end_seeding(&mut self) -> Result<u64, ProbeError> {
+        self.maps.end_seeding()
     }
 
     /// Makes the programs forget a cgroup, and the container if it is one.

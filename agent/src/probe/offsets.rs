@@ -61,7 +61,7 @@ impl Offsets {
                 self.globals.sock_cgroup = member.offset;
                 self.globals.sock_cgroup_form = form;
             }
-            None => self.missing.push((&[Hook::InetSockSetState], "sock.sk_cgrp_data.cgroup".to_owned())),
+            None => self.missing.push((SOCKET, "sock.sk_cgrp_data.cgroup".to_owned())),
         }
     }
 }
@@ -96,15 +96,27 @@ macro_rules! wanted {
 const EXEC: &[Hook] = &[Hook::SchedProcessExec];
 const EXIT: &[Hook] = &[Hook::SchedProcessExit];
 const EXEC_EXIT: &[Hook] = &[Hook::SchedProcessExec, Hook::SchedProcessExit];
-const FORK_EXEC_EXIT: &[Hook] = &[Hook::SchedProcessFork, Hook::SchedProcessExec, Hook::SchedProcessExit];
+/// The walk looks for the first task of all.
+const PARENT: &[Hook] = &[Hook::SchedProcessFork, Hook::SchedProcessExec, Hook::SchedProcessExit, Hook::IterTaskFile];
 const SIGNAL: &[Hook] = &[Hook::SignalGenerate];
 const DELIVER: &[Hook] = &[Hook::SignalDeliver];
-const SOCKET: &[Hook] = &[Hook::InetSockSetState];
+const SOCKET: &[Hook] = &[Hook::InetSockSetState, Hook::IterTaskFile];
+const WALK: &[Hook] = &[Hook::IterTaskFile];
+/// The programs do without: IPv6, bytes of a connection.
+const OPTIONAL: &[Hook] = &[];
 const CGROUP: &[Hook] = &[Hook::CgroupMkdir, Hook::CgroupRmdir, Hook::CgroupNotifyPopulated];
 const MKDIR: &[Hook] = &[Hook::CgroupMkdir];
 /// They read members of a task.
 const TASK: &[Hook] =
     &[Hook::SchedProcessExec, Hook::SchedProcessFork, Hook::SchedProcessExit, Hook::SignalGenerate, Hook::MarkVictim];
+const TASK_ID: &[Hook] = &[
+    Hook::SchedProcessExec,
+    Hook::SchedProcessFork,
+    Hook::SchedProcessExit,
+    Hook::SignalGenerate,
+    Hook::MarkVictim,
+    Hook::IterTaskFile,
+];
 /// They turn a task, a socket or a cgroup into a cgroup's id.
 const CGROUP_ID: &[Hook] = &[
     Hook::SchedProcessExec,
@@ -113,17 +125,18 @@ const CGROUP_ID: &[Hook] = &[
     Hook::SignalGenerate,
     Hook::MarkVictim,
     Hook::InetSockSetState,
+    Hook::IterTaskFile,
     Hook::CgroupMkdir,
     Hook::CgroupRmdir,
     Hook::CgroupNotifyPopulated,
 ];
 
 wanted! {
-    task_pid = "task_struct"."pid", [4], TASK;
+    task_pid = "task_struct"."pid", [4], TASK_ID;
     task_tgid = "task_struct"."tgid", [4], TASK;
     task_comm = "task_struct"."comm", [0], TASK;
     task_cgroups = "task_struct"."cgroups", [8], TASK;
-    task_real_parent = "task_struct"."real_parent", [8], FORK_EXEC_EXIT;
+    task_real_parent = "task_struct"."real_parent", [8], PARENT;
     task_group_leader = "task_struct"."group_leader", [8], EXEC_EXIT;
     task_signal = "task_struct"."signal", [8], EXEC_EXIT;
     task_sum_exec_runtime = "task_struct"."se.sum_exec_runtime", [8], EXEC_EXIT;
@@ -154,6 +167,24 @@ wanted! {
     siginfo_code = "kernel_siginfo"."si_code", [4], SIGNAL;
     sigaction_handler = "k_sigaction"."sa.sa_handler", [8], DELIVER;
     sock_protocol = "sock"."sk_protocol", [2], SOCKET;
+    sock_state = "sock"."__sk_common.skc_state", [1], WALK;
+    sock_family = "sock"."__sk_common.skc_family", [2], SOCKET;
+    sock_num = "sock"."__sk_common.skc_num", [2], SOCKET;
+    sock_dport = "sock"."__sk_common.skc_dport", [2], SOCKET;
+    sock_daddr = "sock"."__sk_common.skc_daddr", [4], SOCKET;
+    sock_rcv_saddr = "sock"."__sk_common.skc_rcv_saddr", [4], SOCKET;
+    sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr", [16], OPTIONAL;
+    sock_v6_rcv_saddr = "sock"."__sk_common.skc_v6_rcv_saddr", [16], OPTIONAL;
+    sock_net = "sock"."__sk_common.skc_net.net", [8], SOCKET;
+    net_inum = "net"."ns.inum", [4], SOCKET;
+    tcp_bytes_received = "tcp_sock"."bytes_received", [8], OPTIONAL;
+    tcp_bytes_acked = "tcp_sock"."bytes_acked", [8], OPTIONAL;
+    file_inode = "file"."f_inode", [8], WALK;
+    file_private_data = "file"."private_data", [8], WALK;
+    inode_mode = "inode"."i_mode", [2], WALK;
+    socket_sk = "socket"."sk", [8], WALK;
+    task_nsproxy = "task_struct"."nsproxy", [8], WALK;
+    nsproxy_net_ns = "nsproxy"."net_ns", [8], WALK;
 }
 
 #[cfg(test)]
@@ -170,7 +201,7 @@ mod tests {
         let offsets = Offsets::resolve(&Btf::parse(&bytes).unwrap());
         for hook in Hook::ALL {
             // Packets look the same everywhere.
-            assert_eq!(offsets.missing(hook).is_some(), hook.is_tracepoint(), "{}", hook.name());
+            assert_eq!(offsets.missing(hook).is_some(), !hook.sees_packets(), "{}", hook.name());
         }
     }
 

@@ -20,6 +20,10 @@ pub(crate) fn without(hook: Hook) -> &'static str {
         Hook::CgroupNotifyPopulated => "a container ends with its init's exit",
         Hook::CgroupSkbEgress => "httpGet hooks are inferred from the spec and the stop signal",
         Hook::CgroupSkbIngress => "what became of an httpGet hook is not known, nor when it ended",
+        Hook::TcpSendReset => "nothing is said about refused connections",
+        Hook::IterTaskFile => {
+            "what was open before the agent came is not counted; numbers of such containers are `partial`"
+        }
     }
 }
 

@@ -119,6 +119,9 @@ enum KindLine {
     KubeletWatched {
         watched: bool,
     },
+    ConnectionsSeeded {
+        began: u64,
+    },
     HookResponse {
         client: SocketAddr,
         server: SocketAddr,
@@ -314,6 +317,7 @@ impl From<&Kind> for KindLine {
                 truncated: request.truncated,
             },
             Kind::KubeletWatched(watched) => KindLine::KubeletWatched { watched: *watched },
+            Kind::ConnectionsSeeded { began } => KindLine::ConnectionsSeeded { began: began.0 },
             Kind::HookResponse { flow, status } => {
                 KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
             }
@@ -385,6 +389,7 @@ impl From<KindLine> for Kind {
                 Kind::HookRequest(HookRequest { flow: Flow { client, server }, path, truncated })
             }
             KindLine::KubeletWatched { watched } => Kind::KubeletWatched(watched),
+            KindLine::ConnectionsSeeded { began } => Kind::ConnectionsSeeded { began: BootTime(began) },
             KindLine::HookResponse { client, server, status } => {
                 Kind::HookResponse { flow: Flow { client, server }, status }
             }
