@@ -156,7 +156,7 @@ fn after_the_stop_signal() {
         "2600 app conns in=0 total=1\n5000 app end 0",
         "incomplete 1000..5001\napp: incomplete SIGTERM@1000 handled exit@5000=0",
     );
-    let connections = told.finished[0].containers[0].connections;
+    let connections = &told.finished[0].containers[0].connections;
     assert_eq!(connections.at_start, Some(Directions { inbound: 3, outbound: 0 }));
     assert_eq!((connections.opened, connections.late), (None, None), "nobody counted in between");
     assert_eq!(connections.traffic_tail, Some(Duration::from_millis(1600)), "the last one came after");
