@@ -12,6 +12,8 @@ mod reason;
 mod silence;
 mod pod;
 mod order;
+mod connections;
+mod sidecars;
 mod findings;
 mod sight;
 mod restart;

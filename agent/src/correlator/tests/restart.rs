@@ -6,7 +6,7 @@ use crate::correlator::evidence::Evidence;
 impl<'a> Sim<'a> {
     /// The agent has saved its state, is away from now on, and comes back at `until`. `gone` are the containers that it
     /// does not find any more. The kernel side counts from 0 again.
-    fn restart(&mut self, until: &str, gone: &[&str]) {
+    pub(super) fn restart(&mut self, until: &str, gone: &[&str]) {
         let saved = self.correlator.save(self.now);
         let config = self.correlator.config.clone();
         self.correlator = Correlator::new(config);
