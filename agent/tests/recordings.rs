@@ -13,6 +13,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use gracetrace::correlator::Config;
 use gracetrace::metrics::Metrics;
+use gracetrace::model::Sight;
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::recording::{Reader, Recorder};
 use gracetrace::report;
@@ -39,8 +40,9 @@ struct Replayed {
 
 fn replay(path: &Path) -> Replayed {
     let metrics = Arc::new(Metrics::default());
-    let mut pipeline = Pipeline::new(Config::default(), Arc::default(), Arc::clone(&metrics));
     let mut reader = Reader::open(path).unwrap();
+    let config = Config { sight: Sight::without(reader.missing_hooks()), ..Config::default() };
+    let mut pipeline = Pipeline::new(config, Arc::default(), Arc::clone(&metrics));
     let (mut lines, mut inputs) = (Vec::new(), 0);
     while let Some(input) = reader.next_input().unwrap() {
         inputs += 1;

@@ -57,6 +57,13 @@ pub struct Config {
     /// The OOM killer's choice of another process explains an end of the init within this time.
     pub oom_window: Duration,
 
+    /// How often a termination is told of anew at most, while nothing but its connections changes.
+    pub connections_every: Duration,
+    /// A last connection this shortly before the exit may have been one of many that were still coming.
+    pub traffic_window: Duration,
+    /// A sidecar that ended less than this before the application left with it, not before it.
+    pub sidecar_lead_min: Duration,
+
     /// Containers remembered. A node runs some hundreds; a lost removal costs one until `forget_after`.
     pub max_containers: usize,
     /// Cgroups with evidence and without identity.
@@ -67,6 +74,10 @@ pub struct Config {
     pub max_signals: usize,
     /// Records of httpGet hooks remembered per container: a postStart, a preStop, and what a kubelet that restarts repeats.
     pub max_exchanges: usize,
+    /// Peers of one container that are remembered one by one, in each direction. The others are summed.
+    pub max_peers: usize,
+    /// Points of a container's curve of open connections.
+    pub max_curve: usize,
     /// Pods whose last begin is remembered, to tell that many end at once.
     pub max_wave: usize,
     /// Pods remembered as deleted and reported, so that a container that turns up late is not reported again.
@@ -104,11 +115,16 @@ impl Default for Config {
             forget_after: Duration::from_secs(60),
             identity_wait: Duration::from_secs(10),
             oom_window: Duration::from_secs(10),
+            connections_every: Duration::from_millis(250),
+            traffic_window: Duration::from_secs(1),
+            sidecar_lead_min: Duration::from_millis(100),
             max_containers: 4096,
             max_unknown: 1024,
             max_entered: 48,
             max_signals: 16,
             max_exchanges: 16,
+            max_peers: 64,
+            max_curve: 64,
             max_wave: 1024,
             max_reported: 1024,
             nearly_exhausted: 0.8,

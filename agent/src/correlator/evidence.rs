@@ -3,6 +3,8 @@
 use super::Config;
 use super::entered::Entered;
 use super::exchanges::{Exchanges, What};
+use super::peers::{Marks, Peers};
+use super::samples::Samples;
 use crate::model::{
     BootTime, CgroupId, Comm, Counters, Event, Kind, LifecycleHandler, Pid, Signal, SignalDelivered, SignalSent,
     Unseen, WaitStatus,
@@ -39,6 +41,12 @@ pub(super) struct Evidence {
     pub(super) first: Option<BootTime>,
     /// The latest snapshot of the counters.
     pub(super) latest: (BootTime, Counters),
+    /// Inbound connections that were open.
+    pub(super) curve: Samples,
+    /// Outbound connections that had failed so far.
+    pub(super) failures: Samples,
+    /// Who connections were with.
+    pub(super) peers: Peers,
     /// When the count of lost records was seen to have grown, and to what.
     pub(super) losses: Vec<(BootTime, u64)>,
     /// When no agent watched, before this run.
@@ -74,18 +82,21 @@ impl Evidence {
     /// Losses remembered; later growth extends the last.
     const MAX_LOSSES: usize = 8;
 
+    /// Takes note of an event and of the counters that came with it. `acts`: somebody may have begun to end the container.
+    pub(super) fn observe(&mut self, event: &Event, hook: Option<&LifecycleHandler>, acts: bool, config: &Config) {
+        self.record(event, hook, config);
+        if counts(event) && config.sight.connections {
+            self.curve.record(event.at, event.counters.inbound_open, acts);
+            self.failures.record_growth(event.at, event.counters.outbound_failed, acts);
+        }
+    }
+
     /// Takes note of an event. `hook` is the container's preStop handler, if known: its runs are kept longest.
     pub(super) fn record(&mut self, event: &Event, hook: Option<&LifecycleHandler>, config: &Config) {
         let at = event.at;
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
-        match event.kind {
-            Kind::CgroupCreated { .. } | Kind::CgroupRemoved => {}
-            // These are the kubelet's records: what is counted there need not be the container's.
-            Kind::HookRequest(_)
-            | Kind::HookResponse { .. }
-            | Kind::KubeletWatched(_)
-            | Kind::ConnectionsSeeded { .. } => {}
-            _ => self.snapshot(at, event.counters),
+        if counts(event) {
+            self.snapshot(at, event.counters);
         }
         match &event.kind {
             Kind::Exec(exec) if exec.init && is_runtime(&exec.comm, &exec.filename) => {}
@@ -125,8 +136,25 @@ impl Evidence {
                 self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
             }
             Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } => {}
-            Kind::Lost | Kind::KubeletWatched(_) | Kind::ConnectionsSeeded { .. } | Kind::Connection(_) => {}
+            Kind::Connection(change) => {
+                let marks = self.marks();
+                self.peers.record(at, change, marks, config.max_peers);
+            }
+            Kind::Lost | Kind::KubeletWatched(_) | Kind::ConnectionsSeeded { .. } => {}
         }
+    }
+
+    /// Forgets who connections were with, if that was long ago: it looked as if the container was about to be ended, and
+    /// it was not, or not yet.
+    pub(super) fn forget_peers(&mut self, now: BootTime) {
+        if self.peers.since().is_some_and(|since| now.since(since) > FALSE_ALARM) {
+            self.peers = Peers::default();
+        }
+    }
+
+    /// When the init was killed and when it ended.
+    pub(super) fn marks(&self) -> Marks {
+        Marks { kill: self.kills.first().map(|sent| sent.at), exit: self.exit.map(|ended| ended.at) }
     }
 
     /// Whether the container ever ran a program, as far as is known. One that is created and deleted without a start has
@@ -199,10 +227,26 @@ impl Evidence {
 /// An exit and the empty cgroup that follows it may be stamped out of order by this much.
 const EMPTY_SKEW: std::time::Duration = std::time::Duration::from_millis(1);
 
+/// What was told of connections this long before an end is not of that end.
+const FALSE_ALARM: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Whether this is a stage of the runtime on its way into the container, not a program of it: runc 1.5 clones `runc
 /// init` straight into the cgroup, and it re-executes itself from a file descriptor there.
 pub(super) fn is_runtime(comm: &Comm, filename: &str) -> bool {
     comm.as_bytes().starts_with(b"runc:[") || filename.starts_with("/proc/self/fd/") || filename.starts_with("/dev/fd/")
+}
+
+/// Whether the counters that come with an event are the container's.
+fn counts(event: &Event) -> bool {
+    match event.kind {
+        Kind::CgroupCreated { .. } => false,
+        // Connections are refused up to the last; but a removal that nobody saw comes without.
+        Kind::CgroupRemoved => event.counters != Counters::default(),
+        // These are the kubelet's records: what is counted there need not be the container's.
+        Kind::HookRequest(_) | Kind::HookResponse { .. } | Kind::KubeletWatched(_) => false,
+        Kind::ConnectionsSeeded { .. } => false,
+        _ => true,
+    }
 }
 
 /// Inserts sorted by `key`; drops the oldest over `max`. Tells how many were dropped.

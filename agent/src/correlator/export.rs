@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::evidence::{Ended, Evidence, Sent};
 use super::pod::{Container, Open, PodState};
+use super::samples::Samples;
 use super::{Config, Correlator};
 use crate::model::{
     BootTime, CgroupId, Comm, ContainerIdentity, Counters, Event, Exec, Exit, Kind, LifecycleHandler, Pid, Pod, PodUid,
-    Role, Saved, SavedContainer, SavedPod, Signal, SignalSent, TerminationId, Unseen,
+    Role, Saved, SavedContainer, SavedPeers, SavedPod, Signal, SignalSent, TerminationId, Unseen,
 };
 
 /// How often something changed that a restart must not lose.
@@ -35,7 +36,7 @@ impl Correlator {
             open: pod.open.as_ref().map(|open| open.id.clone()),
             last_id_ms: pod.last_id_ms,
             cgroups: pod.cgroups.iter().copied().collect(),
-            containers: pod.containers.iter().filter(|it| !it.replaced).map(Container::save).collect(),
+            containers: pod.containers.iter().filter(|it| !it.replaced).map(|it| it.save(&self.config)).collect(),
         });
         let reported = self.reported_order.iter().cloned().collect();
         Saved { at, clock: self.clock.clone(), pods: pods.collect(), reported }
@@ -109,7 +110,13 @@ impl Correlator {
 
 impl PodState {
     fn restore(&mut self, saved: &SavedPod) {
-        let open = |id: &TerminationId| Open { id: id.clone(), shown: None, asked: false };
+        let open = |id: &TerminationId| Open {
+            id: id.clone(),
+            shown: None,
+            traffic: Vec::new(),
+            shown_at: BootTime::default(),
+            asked: false,
+        };
         self.open = self.open.take().or(saved.open.as_ref().map(open));
         self.last_id_ms = self.last_id_ms.or(saved.last_id_ms);
         let cgroups: BTreeSet<CgroupId> = saved.cgroups.iter().take(super::pod::MAX_POD_CGROUPS).copied().collect();
@@ -118,7 +125,10 @@ impl PodState {
 }
 
 impl Container {
-    fn save(&self) -> SavedContainer {
+    fn save(&self, config: &Config) -> SavedContainer {
+        // Of one that was reported nothing is asked any more, and of one that nobody ends nothing of before.
+        let acts = self.has_acts && self.reported_at.is_none();
+        let points = |samples: &Samples| if acts { samples.points().to_vec() } else { Vec::new() };
         SavedContainer {
             cgroup: self.identity.cgroup,
             id: self.identity.id.clone(),
@@ -126,10 +136,15 @@ impl Container {
             known_at: self.known_at,
             reported: self.reported_at.is_some(),
             unseen: self.evidence.unseen.clone(),
-            // Of one that was reported nothing is asked any more.
             events: match self.reported_at {
                 Some(_) => Vec::new(),
                 None => self.evidence.export(self.identity.cgroup, self.has_acts),
+            },
+            curve: points(&self.evidence.curve),
+            failures: points(&self.evidence.failures),
+            peers: match acts {
+                true => self.evidence.peers.export(self.evidence.marks(), config.max_peers),
+                false => SavedPeers::default(),
             },
         }
     }
@@ -148,6 +163,16 @@ impl Container {
             let event = evidence.continued(&event).into_owned();
             evidence.record(&event, hook, config);
         }
+        for (at, open) in saved.curve.iter().take(Samples::MAX).chain(newer.curve.points()) {
+            evidence.curve.record(*at, *open, true);
+        }
+        let before = evidence.before.outbound_failed;
+        let since = newer.failures.points().iter().map(|(at, failed)| (*at, failed.saturating_add(before)));
+        for (at, failed) in saved.failures.iter().take(Samples::MAX).copied().chain(since) {
+            evidence.failures.record_growth(at, failed, true);
+        }
+        evidence.peers = newer.peers;
+        evidence.peers.precede(&saved.peers, config.max_peers);
         self.evidence = evidence;
         self.known_at = self.known_at.min(saved.known_at);
         self.reported_at = saved.reported.then_some(now);
@@ -175,6 +200,10 @@ impl Evidence {
             first,
             latest,
             losses,
+            // These are sums, and leave as such.
+            curve: _,
+            failures: _,
+            peers: _,
             unseen: _,
             before: _,
             evicted: _,

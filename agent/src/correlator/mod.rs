@@ -11,11 +11,13 @@
 #![forbid(unsafe_code)]
 
 mod pod;
+mod timeline;
 mod verdict;
 mod stop;
 mod hook;
 mod outcome;
 mod connections;
+mod sidecars;
 mod reason;
 mod silence;
 mod wave;
@@ -23,6 +25,8 @@ mod findings;
 mod evidence;
 mod entered;
 mod exchanges;
+mod peers;
+mod samples;
 mod unseen;
 mod export;
 mod config;
@@ -52,6 +56,8 @@ pub enum Output {
     Finished(Timeline),
     /// What [`Output::Changed`] told of was no termination: the signal came by hand, and nothing ended.
     Withdrawn(TerminationId),
+    /// The container is about to be ended: the kernel side should tell of each change of its connections. Told once.
+    Watch(CgroupId),
     /// The kubelet ends a container of a pod that is not being deleted: somebody may know why. Told once per termination.
     Unexplained(PodUid),
     /// The container is gone for good and was reported, if there was anything to report.
@@ -169,7 +175,8 @@ impl Correlator {
                 }
                 Life::NextOfAnother => self.replace(cgroup, Some(event.at)),
             }
-            self.evaluate(&uid);
+            // There may be thousands of these a second, and they decide nothing but the measures of connections.
+            if let Kind::Connection(_) = event.kind { self.evaluate_soon(&uid) } else { self.evaluate(&uid) }
         } else {
             self.record_unknown(event);
         }
@@ -242,6 +249,7 @@ impl Correlator {
 
     fn record(&mut self, uid: &PodUid, number: u64, event: &Event, hook: Option<&LifecycleHandler>) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
+        let requested = pod.requested.is_some();
         let Some(container) = pod.containers.iter_mut().find(|container| container.number == number) else { return };
         // All that is wanted of a sandbox is to know when it is gone.
         if container.identity.role == Role::Sandbox && !matches!(event.kind, Kind::CgroupRemoved) {
@@ -249,7 +257,8 @@ impl Correlator {
         }
         let before = container.evidence.evicted;
         let event = container.evidence.continued(event);
-        container.evidence.record(&event, hook, &self.config);
+        let acts = container.has_acts || requested;
+        container.evidence.observe(&event, hook, acts, &self.config);
         self.stats.evicted_records += container.evidence.evicted - before;
     }
 
@@ -273,7 +282,7 @@ impl Correlator {
         }
         let evidence = self.unknown.entry(cgroup).or_default();
         let before = evidence.evicted;
-        evidence.record(event, None, &self.config);
+        evidence.observe(event, None, false, &self.config);
         self.stats.evicted_records += evidence.evicted - before;
         if self.unknown.len() > self.config.max_unknown {
             let oldest = self.unknown.iter().min_by_key(|(cgroup, evidence)| (evidence.latest.0, **cgroup));
@@ -293,6 +302,18 @@ impl Correlator {
         self.evaluate(&uid);
     }
 
+    /// Has a termination that goes on told of anew within [`Config::connections_every`].
+    fn evaluate_soon(&mut self, uid: &PodUid) {
+        let due = self.now + self.config.connections_every;
+        let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.open.is_some()) else { return };
+        if pod.deadline.is_none_or(|deadline| deadline > due) {
+            if let Some(before) = pod.deadline.replace(due) {
+                self.deadlines.remove(&(before, uid.clone()));
+            }
+            self.deadlines.insert((due, uid.clone()));
+        }
+    }
+
     fn evaluate(&mut self, uid: &PodUid) {
         while self.evaluate_once(uid) {}
     }
@@ -306,7 +327,8 @@ impl Correlator {
         let changes = pod.evaluate(self.world(), self.reported.contains(uid));
         self.revision.terminations += u64::from(changes.pending);
         for output in changes.outputs {
-            self.push(output);
+            let counts = !(changes.traffic_only && matches!(output, Output::Changed(_)));
+            self.push(output, counts);
         }
         if let Some(begun) = changes.begun {
             self.wave.record(uid, begun, self.config.max_wave);
@@ -335,11 +357,12 @@ impl Correlator {
         changes.again
     }
 
-    /// Of one termination only the latest change is of interest.
-    fn push(&mut self, output: Output) {
+    /// Of one termination only the latest change is of interest. `counts`: a restart must not lose it.
+    fn push(&mut self, output: Output, counts: bool) {
         match &output {
+            _ if !counts => {}
             Output::Forgotten(_) => self.revision.containers += 1,
-            Output::Unexplained(_) => {}
+            Output::Unexplained(_) | Output::Watch(_) => {}
             Output::Changed(_) | Output::Finished(_) | Output::Withdrawn(_) => self.revision.terminations += 1,
         }
         if let Output::Changed(new) = &output
@@ -361,7 +384,7 @@ impl Correlator {
             self.stats.evicted_containers += 1;
             if !container.replaced {
                 self.cgroups.remove(&container.identity.cgroup);
-                self.push(Output::Forgotten(container.identity.cgroup));
+                self.push(Output::Forgotten(container.identity.cgroup), true);
             }
             self.evaluate(&uid);
         }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::findings::{self, About, Silence};
+use super::findings::Silence;
 use super::reason;
 use super::silence;
+use super::timeline::{start, visible};
 use super::verdict::{Scene, Verdict};
 use super::wave::Wave;
 use super::{Config, Output};
 use crate::model::{
-    BootTime, CgroupId, Connections, ContainerIdentity, Phase, Pod, PodUid, Role, TerminationId, Timeline, WaitStatus,
+    BootTime, CgroupId, Connections, ContainerIdentity, Pod, PodUid, Role, TerminationId, Timeline, WaitStatus,
     WallClock, WallTime,
 };
 
@@ -24,10 +25,10 @@ use crate::model::{
 /// its end is another termination. The sandbox takes no part.
 #[derive(Debug)]
 pub(super) struct PodState {
-    uid: PodUid,
-    info: Option<Arc<Pod>>,
-    requested: Option<WallTime>,
-    grace: Option<Duration>,
+    pub(super) uid: PodUid,
+    pub(super) info: Option<Arc<Pod>>,
+    pub(super) requested: Option<WallTime>,
+    pub(super) grace: Option<Duration>,
     /// In the order in which they became known.
     pub(super) containers: Vec<Container>,
     /// Every cgroup that was ever one of them, to tell who is inside the pod.
@@ -55,6 +56,8 @@ pub(super) struct Container {
     pub(super) reported_at: Option<BootTime>,
     /// Somebody may have begun to end it.
     pub(super) has_acts: bool,
+    /// The kernel side was asked to tell of its connections one by one.
+    pub(super) watched: bool,
 }
 
 /// A termination that goes on.
@@ -63,6 +66,10 @@ pub(super) struct Open {
     pub(super) id: TerminationId,
     /// As last shown, without what changes all the time.
     pub(super) shown: Option<Timeline>,
+    /// The connections of its containers, as last shown, and when that was.
+    pub(super) traffic: Vec<Connections>,
+    /// See `traffic`.
+    pub(super) shown_at: BootTime,
     /// Somebody was asked for the reason.
     pub(super) asked: bool,
 }
@@ -90,6 +97,8 @@ pub(super) struct Changes {
     pub(super) deleted: bool,
     /// A container that was left out of the finished termination has begun to end: evaluate again.
     pub(super) again: bool,
+    /// A change that is told is one of connections only.
+    pub(super) traffic_only: bool,
     /// What may turn out to be a hook has changed.
     pub(super) pending: bool,
     /// Containers that ended after their pod's termination was reported.
@@ -107,6 +116,7 @@ impl Container {
             seeded_at: None,
             reported_at: None,
             has_acts: false,
+            watched: false,
         }
     }
 
@@ -130,7 +140,7 @@ impl Container {
         self.known_at > at && self.evidence.first.is_none_or(|first| first > at)
     }
 
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.replaced || self.evidence.removed_at.is_some()
     }
 }
@@ -197,7 +207,16 @@ impl PodState {
         let is_final = |verdict: &Verdict| verdict.final_at.is_some_and(|at| at <= world.now);
         for (index, verdict) in &verdicts {
             wake.by(verdict.wake);
-            self.containers[*index].has_acts = verdict.start.is_some() || verdict.pending_until.is_some();
+            let container = &mut self.containers[*index];
+            container.has_acts = verdict.start.is_some() || verdict.pending_until.is_some();
+            let ends = container.has_acts || self.requested.is_some();
+            if ends && verdict.alive && !container.watched && !container.replaced {
+                container.watched = true;
+                changes.outputs.push(Output::Watch(container.identity.cgroup));
+            }
+            if !ends {
+                container.evidence.forget_peers(world.now);
+            }
         }
         let pending: Vec<BootTime> = verdicts.iter().filter_map(|(_, verdict)| verdict.pending_until).collect();
         changes.pending = pending != self.pending;
@@ -232,7 +251,7 @@ impl PodState {
             let done = self.is_done(&members, &others, ask_at.is_some(), world, &mut wake);
             changes.again = done && members.len() < begun;
             let members: Vec<(usize, Verdict)> = members.into_iter().cloned().collect();
-            self.show(&members, done, silence, world, &mut changes);
+            self.show(&members, done, silence, world, &mut wake, &mut changes);
             self.ask(ask_at, world, &mut wake, &mut changes);
         }
         self.clean(&verdicts, world, &mut wake, &mut changes);
@@ -341,13 +360,14 @@ impl PodState {
         done: bool,
         silence: Option<Silence>,
         world: World<'_>,
+        wake: &mut Wake,
         changes: &mut Changes,
     ) {
         let id = match &self.open {
             Some(open) => open.id.clone(),
             None => self.new_id(members),
         };
-        let (shown, asked) = self.open.take().map_or((None, false), |open| (open.shown, open.asked));
+        let before = self.open.take();
         let timeline = self.timeline(id.clone(), members, done, silence, world);
         changes.begun = timeline.grace_started.then_some(Some(timeline.start));
         if done {
@@ -358,11 +378,23 @@ impl PodState {
             changes.outputs.push(Output::Finished(timeline));
             return;
         }
+        let mut open =
+            before.unwrap_or(Open { id, shown: None, traffic: Vec::new(), shown_at: world.now, asked: false });
         let visible = visible(&timeline);
-        if shown.as_ref() != Some(&visible) {
+        let traffic = || timeline.containers.iter().map(|container| &container.connections);
+        let same = open.shown.as_ref() == Some(&visible);
+        // Connections change all the time: they are told of with other news, or from time to time.
+        let again_at = open.shown_at + world.config.connections_every;
+        let news = same && !open.traffic.iter().eq(traffic());
+        if news && again_at > world.now {
+            wake.by(Some(again_at));
+        } else if news || !same {
+            open.traffic = traffic().cloned().collect();
+            (open.shown, open.shown_at) = (Some(visible), world.now);
+            changes.traffic_only = same;
             changes.outputs.push(Output::Changed(timeline));
         }
-        self.open = Some(Open { id, shown: Some(visible), asked });
+        self.open = Some(open);
     }
 
     /// The id holds the start as it is known now, and stays when an earlier one is learnt.
@@ -373,51 +405,6 @@ impl PodState {
         let ms = if self.last_id_ms == Some(ms) { ms.saturating_add(1) } else { ms };
         self.last_id_ms = Some(ms);
         TerminationId::new(format!("{}-{ms}", self.uid))
-    }
-
-    fn timeline(
-        &self,
-        id: TerminationId,
-        members: &[(usize, Verdict)],
-        done: bool,
-        silence: Option<Silence>,
-        world: World<'_>,
-    ) -> Timeline {
-        let verdicts: Vec<&Verdict> = members.iter().map(|(_, verdict)| verdict).collect();
-        let outcome = verdicts.iter().filter_map(|verdict| verdict.timeline.outcome).max();
-        let last = |verdict: &&Verdict| verdict.timeline.empty_at.or(verdict.timeline.exit.map(|exit| exit.at));
-        let start = start(members).unwrap_or_default();
-        let mut timeline = Timeline {
-            id,
-            uid: self.uid.clone(),
-            namespace: self.info.as_ref().map(|pod| pod.namespace.clone()),
-            pod: self.info.as_ref().map(|pod| pod.name.clone()),
-            node: self.info.as_ref().and_then(|pod| pod.node.clone()),
-            workload: self.info.as_ref().map(|pod| pod.workload.clone()),
-            reason: reason::reason(self.info.as_deref(), self.requested.is_some(), &verdicts, outcome),
-            outcome: outcome.filter(|_| done),
-            complete: verdicts.iter().all(|verdict| verdict.complete),
-            unseen: verdicts
-                .iter()
-                .flat_map(|it| it.unseen.iter().copied())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            requested: self.requested,
-            start,
-            // A container whose end was lost ends the termination at the last moment that is known.
-            end: done.then(|| verdicts.iter().filter_map(last).max().unwrap_or(start).max(start)),
-            grace_period: self.grace,
-            grace_started: verdicts.iter().any(|verdict| verdict.kubelet.is_some()),
-            phase: phase(&verdicts),
-            containers: verdicts.iter().map(|verdict| verdict.timeline.clone()).collect(),
-            findings: Vec::new(),
-            clock: world.clock.clone(),
-        };
-        let acted = Some(start).filter(|_| timeline.grace_started);
-        let wave = acted.map_or(0, |start| world.wave.around(&self.uid, start, world.config.mass_window));
-        timeline.findings = findings::find(&timeline, &verdicts, &About { silence, wave }, world.config);
-        timeline
     }
 
     /// Drops what is reported and gone, and what came and went without ever running.
@@ -458,30 +445,4 @@ impl Wake {
         let at = at.filter(|at| *at > self.now);
         self.at = self.at.into_iter().chain(at).min();
     }
-}
-
-/// The kubelet's first act on any of them; without one, the first end.
-fn start(members: &[(usize, Verdict)]) -> Option<BootTime> {
-    let kubelet = members.iter().filter_map(|(_, verdict)| verdict.kubelet).min();
-    kubelet.or(members.iter().filter_map(|(_, verdict)| verdict.start).min())
-}
-
-/// The least advanced phase of the main containers that began to end; once they are through, of the others: sidecars
-/// are stopped last.
-fn phase(verdicts: &[&Verdict]) -> Phase {
-    let least = |app: bool| {
-        let phases = verdicts.iter().filter(|it| (it.timeline.role == Role::App) == app);
-        phases.map(|verdict| verdict.timeline.phase).min().unwrap_or(Phase::Empty)
-    };
-    if least(true) == Phase::Empty { least(false) } else { least(true) }
-}
-
-/// A timeline without what changes all the time.
-fn visible(timeline: &Timeline) -> Timeline {
-    let mut visible = timeline.clone();
-    visible.clock = WallClock::default();
-    for container in &mut visible.containers {
-        container.connections = Connections::default();
-    }
-    visible
 }

@@ -193,6 +193,7 @@ impl<'a> Scene<'a> {
             empty_at: gone,
             connections: connections::measure(self, start, &acts, hook.as_ref(), first_stop.as_ref(), kill),
             hook: hook.map(|hook| hook.timeline),
+            sidecar_lead: None,
         };
         Verdict {
             start,

@@ -9,12 +9,23 @@ use super::series::{Histogram, SECONDS, Series, Total, histogram_of_seconds, his
 use crate::model::{ContainerTimeline, Directions};
 use crate::report::seconds;
 
+/// Seconds of a sidecar's lead; the first bucket holds those that ended in the right order.
+const LEAD: [f64; 11] = [0.0, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+
+fn histogram_of_lead() -> Histogram {
+    Histogram::new(LEAD.into_iter())
+}
+
 #[derive(Debug)]
 pub(super) struct Connections {
     seen: Series<DirectionLabels, Counter>,
     zombie: Series<DirectionLabels, Counter>,
     late: Series<ContainerScope, Counter>,
+    aborted: Series<ContainerScope, Counter>,
+    refused: Series<ContainerScope, Counter>,
     tail: Series<ContainerScope, Histogram>,
+    lead: Series<ContainerScope, Histogram>,
+    after_sidecar: Series<ContainerScope, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -30,7 +41,11 @@ impl Connections {
             seen: Series::new(total, 1, Counter::default),
             zombie: Series::new(total, 1, Counter::default),
             late: Series::new(total, 1, Counter::default),
+            aborted: Series::new(total, 1, Counter::default),
+            refused: Series::new(total, 1, Counter::default),
             tail: Series::new(total, histogram_series(SECONDS.len()), histogram_of_seconds),
+            lead: Series::new(total, histogram_series(LEAD.len()), histogram_of_lead),
+            after_sidecar: Series::new(total, 1, Counter::default),
         };
         registry.register(
             "connections_at_termination",
@@ -47,11 +62,32 @@ impl Connections {
             "Inbound connections established after the stop signal",
             connections.late.clone(),
         );
+        registry.register(
+            "aborted_connections",
+            "Connections that ended by a reset or a timeout from the start of a termination on, also by the container's end",
+            connections.aborted.clone(),
+        );
+        registry.register(
+            "refused_connections",
+            "Connections refused from the start of a termination on because nothing listened any more",
+            connections.refused.clone(),
+        );
         registry.register_with_unit(
             "traffic_tail",
             "From the start of a termination to its last new inbound connection, where one came",
             Unit::Seconds,
             connections.tail.clone(),
+        );
+        registry.register_with_unit(
+            "sidecar_lead",
+            "How long before the application's end its sidecar had ended; 0 when it ended after it, as it should",
+            Unit::Seconds,
+            connections.lead.clone(),
+        );
+        registry.register(
+            "outbound_failures_after_sidecar",
+            "Outbound connections of a main container that could not be established after a sidecar of its pod had ended",
+            connections.after_sidecar.clone(),
         );
         connections
     }
@@ -72,8 +108,20 @@ impl Connections {
             count(&self.seen, scope, seen);
             count(&self.zombie, scope, zombie);
         }
-        if let Some(late) = of.late {
-            self.late.with(scope.clone(), |counter| counter.inc_by(late));
+        let counts = [
+            (&self.late, of.late),
+            (&self.aborted, of.aborted),
+            (&self.refused, of.refused),
+            (&self.after_sidecar, of.outbound_failed_after_sidecar),
+        ];
+        for (series, count) in counts {
+            if let Some(count) = count {
+                series.with(scope.clone(), |counter| counter.inc_by(count));
+            }
+        }
+        if let Some(lead) = container.sidecar_lead {
+            let observe = |it: &Histogram| it.observe(seconds(lead.without()), exemplar.cloned(), None);
+            self.lead.with(scope.clone(), observe);
         }
         if let Some(tail) = of.traffic_tail {
             self.tail.with(scope.clone(), |histogram| histogram.observe(seconds(tail), exemplar.cloned(), None));

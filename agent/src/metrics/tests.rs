@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Directions, FindingId, Handler, HookResult, Outcome, Timeline, Workload};
+use crate::model::{Connections, Directions, FindingId, Handler, HookResult, Outcome, SidecarLead, Timeline, Workload};
 use crate::report::fixture::{at, full, in_progress, numbered, unknown_pod};
 
 fn observed(timelines: &[Timeline]) -> Metrics {
@@ -35,6 +35,8 @@ fn one_termination() {
         (format!(r#"gracetrace_zombie_connections_total{{{APP},direction="inbound"}}"#), "20"),
         (format!(r#"gracetrace_zombie_connections_total{{{APP},direction="outbound"}}"#), "1"),
         (format!("gracetrace_late_connections_total{{{APP}}}"), "1"),
+        (format!("gracetrace_aborted_connections_total{{{APP}}}"), "3"),
+        (format!("gracetrace_refused_connections_total{{{APP}}}"), "4"),
         (format!("gracetrace_traffic_tail_seconds_sum{{{APP}}}"), "30.25"),
         (format!(r#"gracetrace_findings_total{{{POD},finding="GRACE_EXHAUSTED"}}"#), "1"),
     ] {
@@ -68,10 +70,47 @@ fn what_is_not_measured_or_not_trusted_is_not_counted() {
     let metrics = observed(&[unmeasured, unknown_pod()]);
     let text = metrics.encode(Format::Text).unwrap();
     assert!(!text.contains("zombie") && !text.contains("connections_at_termination"), "{text}");
+    assert!(!text.contains("sidecar"), "there is none: {text}");
     let unknown = r#"namespace="_unknown",workload="_unknown""#;
     let series = format!(r#"gracetrace_pod_terminations_total{{{unknown},outcome="incomplete",reason="unknown"}}"#);
     assert_eq!(value(&metrics, &series).as_deref(), Some("1"));
     assert!(!text.contains(&format!("seconds_count{{{unknown}")), "lost records: no duration");
+}
+
+#[test]
+fn connections_that_nobody_measured_are_not_counted() {
+    let mut blind = full();
+    blind.containers[0].connections = Connections { late: Some(2), ..Connections::default() };
+    let text = observed(&[blind]).encode(Format::Text).unwrap();
+    for name in ["aborted_connections", "refused_connections", "traffic_tail", "outbound_failures_after_sidecar"] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+    assert!(text.contains("gracetrace_late_connections_total"), "{text}");
+}
+
+#[test]
+fn sidecars() {
+    let of = |ended, application_ended, failed| {
+        let mut timeline = full();
+        let mut proxy = timeline.containers[0].clone();
+        proxy.name = Some("proxy".into());
+        proxy.sidecar_lead = Some(SidecarLead { ended: at(ended), application_ended: at(application_ended) });
+        timeline.containers[0].connections.outbound_failed_after_sidecar = failed;
+        timeline.containers.push(proxy);
+        timeline
+    };
+    let metrics = observed(&[of(110.0, 112.5, Some(9)), of(113.0, 112.5, None)]);
+    let proxy = r#"namespace="default",workload="web",container="proxy""#;
+    for (series, expect) in [
+        (format!("gracetrace_sidecar_lead_seconds_sum{{{proxy}}}"), "2.5"),
+        (format!("gracetrace_sidecar_lead_seconds_count{{{proxy}}}"), "2"),
+        (format!(r#"gracetrace_sidecar_lead_seconds_bucket{{le="0.0",{proxy}}}"#), "1"),
+        (format!("gracetrace_outbound_failures_after_sidecar_total{{{APP}}}"), "9"),
+    ] {
+        assert_eq!(value(&metrics, &series).as_deref(), Some(expect), "{series}");
+    }
+    let lead = format!("gracetrace_sidecar_lead_seconds_count{{{APP}}}");
+    assert_eq!(value(&metrics, &lead), None, "the application is none");
 }
 
 #[test]
@@ -140,7 +179,13 @@ fn series_are_capped() {
     assert!(text.lines().count() < 1_500, "{}", text.lines().count());
     let overflow = r#"gracetrace_pod_terminations_total{namespace="_overflow",workload="_overflow",outcome="forced",reason="deletion"}"#;
     let overflow: u64 = value(&metrics, overflow).unwrap().parse().unwrap();
-    assert_eq!(value(&metrics, "gracetrace_series_overflow_total"), Some(overflow.to_string()));
+    // The last workload that was let in may have taken the room that its container would have needed.
+    let container = |line: &&str| {
+        line.starts_with("gracetrace_late_connections_total{namespace=\"default\"")
+            && line.contains("container=\"_overflow\"")
+    };
+    let containers = text.lines().filter(container).count() as u64;
+    assert_eq!(value(&metrics, "gracetrace_series_overflow_total"), Some((overflow + containers).to_string()));
     let own = text.lines().filter(|line| line.contains("_pod_terminations_total{namespace=\"default\"")).count() as u64;
     assert_eq!(own + overflow, 10_000, "counted somewhere, every one");
     // One that was let in before stays, with all of its series.

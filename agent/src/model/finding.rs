@@ -52,6 +52,14 @@ findings! {
     ConnectionsCut = "CONNECTIONS_CUT",
     /// New connections came after the stop signal.
     LateConnections = "LATE_CONNECTIONS",
+    /// Connections were refused because nothing listened any more.
+    ConnectionsRefused = "CONNECTIONS_REFUSED",
+    /// The container ended while clients still connected: the endpoint race.
+    ExitedDuringTraffic = "EXITED_DURING_TRAFFIC",
+    /// A sidecar ended before the application that it serves.
+    SidecarExitedFirst = "SIDECAR_EXITED_FIRST",
+    /// The application's outbound connections failed after a sidecar had ended.
+    OutboundFailedAfterSidecar = "OUTBOUND_FAILED_AFTER_SIDECAR",
     /// The OOM killer struck during the termination.
     OomDuringTermination = "OOM_DURING_TERMINATION",
     /// The grace period was 0 or 1 seconds.

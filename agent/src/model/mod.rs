@@ -9,9 +9,11 @@ mod event;
 mod pod;
 mod sight;
 mod timeline;
+mod connections;
 mod finding;
 mod saved;
 
+pub use connections::{Connections, Directions, OtherPeers, Peer, Peers, Tally};
 pub use event::{
     Argv, Comm, Connection, ConnectionChange, Counters, Direction, Event, Exec, Exit, Flow, HookRequest, Kind,
     SignalDelivered, SignalSent, WaitStatus,
@@ -19,11 +21,11 @@ pub use event::{
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
 pub use pod::{ContainerIdentity, ContainerSpec, LifecycleHandler, Pod, Probe, ProbeKind, Role, Workload};
-pub use saved::{Saved, SavedContainer, SavedPod, Unseen};
+pub use saved::{Saved, SavedContainer, SavedPeer, SavedPeers, SavedPod, SavedTally, Unseen};
 pub use sight::Sight;
 pub use signal::Signal;
 pub use time::{BootTime, WallClock, WallTime};
 pub use timeline::{
-    Connections, ContainerTimeline, Directions, Disposition, ExitTimeline, Handler, HookResult, HookTimeline, Outcome,
-    Phase, Reason, StopSignal, Timeline,
+    ContainerTimeline, Disposition, ExitTimeline, Handler, HookResult, HookTimeline, Outcome, Phase, Reason,
+    SidecarLead, StopSignal, Timeline,
 };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BootTime, ContainerId, Finding, Pid, PodUid, Role, Signal, TerminationId, Unseen, WaitStatus, WallClock, WallTime,
-    Workload,
+    BootTime, Connections, ContainerId, Finding, Pid, PodUid, Role, Signal, TerminationId, Unseen, WaitStatus,
+    WallClock, WallTime, Workload,
 };
 
 /// The termination of a pod, or of some of its containers when the pod itself stays. Durations are of boot time.
@@ -92,6 +92,8 @@ pub struct ContainerTimeline {
     pub empty_at: Option<BootTime>,
     /// Its connections.
     pub connections: Connections,
+    /// Of a sidecar that has ended, once the application has too.
+    pub sidecar_lead: Option<SidecarLead>,
 }
 
 impl ContainerTimeline {
@@ -144,6 +146,27 @@ pub struct StopSignal {
     pub sender: Pid,
 }
 
+/// Which ended first, a sidecar or the application it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SidecarLead {
+    /// The end of the sidecar's init.
+    pub ended: BootTime,
+    /// The end of the last main container's init: the sidecar has to outlive every one of them.
+    pub application_ended: BootTime,
+}
+
+impl SidecarLead {
+    /// How long the application had to do without; zero when the order was right.
+    pub fn without(self) -> Duration {
+        self.application_ended.since(self.ended)
+    }
+
+    /// How long the sidecar went on alone; zero when it ended first.
+    pub fn alone(self) -> Duration {
+        self.ended.since(self.application_ended)
+    }
+}
+
 /// The end of a container's init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitTimeline {
@@ -153,33 +176,6 @@ pub struct ExitTimeline {
     pub status: WaitStatus,
     /// The OOM killer chose it, or another process of the container before it.
     pub oom: bool,
-}
-
-/// Connections of a container in a termination. `None` is not measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Connections {
-    /// Open at start.
-    pub at_start: Option<Directions>,
-    /// Opened from start to the init's exit.
-    pub opened: Option<Directions>,
-    /// Open when its init exited or was killed.
-    pub zombie: Option<Directions>,
-    /// Inbound ones established after the stop signal.
-    pub late: Option<u64>,
-    /// From start to the last new inbound connection; `None` if none came.
-    pub traffic_tail: Option<Duration>,
-    /// Something is missing above: what was open before the agent, if the container is older; or what was opened and
-    /// closed in a hook that nobody can see.
-    pub partial: bool,
-}
-
-/// A count by direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Directions {
-    /// From a client.
-    pub inbound: u64,
-    /// To a server.
-    pub outbound: u64,
 }
 
 macro_rules! words {

@@ -184,6 +184,12 @@ impl Live {
                 Action::Index(change) => self.apply(change),
                 // When it is busy asking, the answer comes too late anyway.
                 Action::Explain(pod) => drop(self.questions.as_ref().map(|questions| questions.try_send(pod))),
+                Action::Watch(container) => {
+                    if let Err(error) = self.probe.watch_connections(container) {
+                        self.metrics.agent.sources.observe_error(CGROUPS);
+                        tracing::warn!("the peers of a container that is being ended may not be told: {error}");
+                    }
+                }
                 Action::Report(timeline) => {
                     let termination = report::termination(&timeline, self.pipeline.now());
                     let mut line = report::json_line(&termination).into_bytes();

@@ -37,6 +37,8 @@ pub enum Action {
     Index(Change),
     /// Somebody may know why containers of this pod are being ended: ask, and tell with [`Update::Explained`].
     Explain(Arc<Pod>),
+    /// The container is about to be ended: have the kernel side tell of each change of its connections.
+    Watch(CgroupId),
     /// A termination is over: write it out.
     Report(Box<Timeline>),
 }
@@ -152,6 +154,7 @@ impl Pipeline {
                     self.actions.push_back(Action::Report(Box::new(timeline)));
                 }
                 Output::Withdrawn(id) => store.withdraw(&id),
+                Output::Watch(cgroup) => self.actions.push_back(Action::Watch(cgroup)),
                 Output::Unexplained(uid) => {
                     self.actions.extend(self.index.pod(&uid).cloned().map(Action::Explain));
                 }

@@ -21,6 +21,9 @@ pub(super) struct Header {
     /// Hooks that did not work, by the names of their tracepoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_hooks: Vec<String>,
+    /// The writer knew every hook that [`crate::model::Sight::EARLIER`] names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_connections: bool,
 }
 
 /// Every other line: an object with one key.

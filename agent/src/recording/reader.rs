@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::line::{FORMAT, Header, Line};
 use crate::input::Input;
+use crate::model::Sight;
 
 /// A line longer than this is not one of ours: the longest holds a full PodList of a node.
 const MAX_LINE: usize = 64 << 20;
@@ -99,6 +100,9 @@ impl Reader {
             });
         }
         reader.missing_hooks = header.missing_hooks;
+        if !header.knows_connections {
+            reader.missing_hooks.extend(Sight::EARLIER.map(str::to_owned));
+        }
         Ok(reader)
     }
 

@@ -1,11 +1,14 @@
 //! What an earlier run of the agent has left, as it stands in a recording and on disk.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::identity::RoleLine;
 use super::kernel::EventLine;
 use crate::model::{
-    BootTime, CgroupId, ContainerId, Event, PodUid, Saved, SavedContainer, SavedPod, TerminationId, Unseen, WallClock,
+    BootTime, CgroupId, ContainerId, Direction, Event, PodUid, Saved, SavedContainer, SavedPeer, SavedPeers, SavedPod,
+    SavedTally, TerminationId, Unseen, WallClock,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +44,33 @@ struct ContainerLine {
     unseen: Vec<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    curve: Vec<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peers: Option<PeersLine>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct PeersLine {
+    peers: Vec<PeerLine>,
+    /// In the order of [`SavedTally::to_array`].
+    totals: [[u64; 10]; 2],
+    forgotten: [u64; 2],
+    since: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PeerLine {
+    inbound: bool,
+    address: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    local_port: Option<u16>,
+    last: u64,
+    tally: [u64; 10],
 }
 
 impl From<&Saved> for SavedLine {
@@ -103,6 +133,9 @@ impl From<&SavedContainer> for ContainerLine {
             reported: container.reported,
             unseen: container.unseen.iter().map(|it| (it.from.0, it.to.0)).collect(),
             events: container.events.iter().map(EventLine::from).collect(),
+            curve: container.curve.iter().map(|(at, open)| (at.0, *open)).collect(),
+            failures: container.failures.iter().map(|(at, failed)| (at.0, *failed)).collect(),
+            peers: (container.peers != SavedPeers::default()).then(|| PeersLine::from(&container.peers)),
         }
     }
 }
@@ -121,6 +154,47 @@ impl From<ContainerLine> for SavedContainer {
                 .map(|(from, to)| Unseen { from: BootTime(from), to: BootTime(to) })
                 .collect(),
             events: line.events.into_iter().map(Event::from).collect(),
+            curve: line.curve.into_iter().map(|(at, open)| (BootTime(at), open)).collect(),
+            failures: line.failures.into_iter().map(|(at, failed)| (BootTime(at), failed)).collect(),
+            peers: line.peers.map(SavedPeers::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&SavedPeers> for PeersLine {
+    fn from(of: &SavedPeers) -> PeersLine {
+        let peer = |peer: &SavedPeer| PeerLine {
+            inbound: peer.direction == Direction::Inbound,
+            address: peer.address,
+            port: peer.port,
+            local_port: peer.local_port,
+            last: peer.last.0,
+            tally: peer.tally.to_array(),
+        };
+        PeersLine {
+            peers: of.peers.iter().map(peer).collect(),
+            totals: of.totals.map(SavedTally::to_array),
+            forgotten: of.forgotten,
+            since: of.since.map(|at| at.0),
+        }
+    }
+}
+
+impl From<PeersLine> for SavedPeers {
+    fn from(line: PeersLine) -> SavedPeers {
+        let peer = |peer: PeerLine| SavedPeer {
+            direction: if peer.inbound { Direction::Inbound } else { Direction::Outbound },
+            address: peer.address,
+            port: peer.port,
+            local_port: peer.local_port,
+            last: BootTime(peer.last),
+            tally: SavedTally::from_array(peer.tally),
+        };
+        SavedPeers {
+            peers: line.peers.into_iter().map(peer).collect(),
+            totals: line.totals.map(SavedTally::from_array),
+            forgotten: line.forgotten,
+            since: line.since.map(BootTime),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Recorder {
             gracetrace_recording: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             missing_hooks: missing_hooks.into_iter().map(str::to_owned).collect(),
+            knows_connections: true,
         };
         self.lines.send(encode(&header));
     }

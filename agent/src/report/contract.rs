@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
-use crate::model::Role;
+use crate::model::{Direction, Role};
 
 /// A word of a closed list (`graceful`, `in_hook`, …). Text here, so that an older reader takes a newer writer's words.
 pub type Word = Cow<'static, str>;
@@ -97,6 +97,12 @@ pub struct Container {
     /// Its cgroup has no process any more.
     #[serde(default)]
     pub empty_at: Option<Time>,
+    /// Of a sidecar: how long before the application's end it had ended. Positive is a fault, for so long the application
+    /// had to do without; negative is how long the sidecar went on alone. With several main containers the last one to
+    /// end counts: the sidecar has to outlive every one of them. `None` for everything but a sidecar, and while one of the
+    /// two runs.
+    #[serde(default)]
+    pub sidecar_lead_seconds: Option<f64>,
 }
 
 /// A preStop hook that ran.
@@ -149,8 +155,9 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// Connections of a container in the termination.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Connections of a container in the termination. Those within the pod and those of the kubelet are in none of these but
+/// their own counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connections {
     /// Open at start.
     pub at_start: Option<Count>,
@@ -158,21 +165,47 @@ pub struct Connections {
     pub opened: Option<Count>,
     /// Open when the init exited or was killed.
     pub zombie: Option<Count>,
-    /// Ended by a reset.
+    /// Ended by a reset or a timeout since start, also by the end of the container.
     pub aborted: Option<u64>,
-    /// Inbound, established after the stop signal.
+    /// Inbound, established after the stop signal. No fault by itself: where no other endpoint is ready, Kubernetes sends
+    /// traffic to terminating ones (KEP-1669).
     pub late: Option<u64>,
-    /// Answered with a reset because nothing listened any more.
+    /// Refused since start because nothing listened any more, as far as it was seen before the cgroup was gone.
     pub refused: Option<u64>,
     /// From start to the last new inbound connection.
     pub traffic_tail_seconds: Option<f64>,
-    /// Who was cut or late.
+    /// Whose connections changed while it was terminating: those cut first, then those late, then by number.
     pub peers: Option<Vec<Peer>>,
-    /// Seconds since start, and how many were open from then on.
+    /// Seconds since the termination's start, and how many inbound ones were open from then on. Thinned out to 64 points;
+    /// first, last, least and most are kept.
     pub curve: Option<Vec<(f64, u64)>>,
-    /// The container is older than the agent: what it had open before is missing here.
+    /// The container is older than the agent, or the agent was away: what it had open before is missing here.
     #[serde(default)]
     pub partial: bool,
+    /// Of `refused`, those after the init's exit.
+    #[serde(default)]
+    pub refused_after_exit: Option<u64>,
+    /// From start to the last one refused.
+    #[serde(default)]
+    pub refused_tail_seconds: Option<f64>,
+    /// Refused in the container's whole life because nothing listened yet.
+    #[serde(default)]
+    pub startup_refused: Option<u64>,
+    /// Outbound ones that could not be established, from start to the init's exit.
+    #[serde(default)]
+    pub outbound_failed: Option<u64>,
+    /// Of those, the ones after the end of the pod's first sidecar to end; `None` where none ended before the container.
+    #[serde(default)]
+    pub outbound_failed_after_sidecar: Option<u64>,
+    /// Accepted from the pod itself, from start to the init's exit.
+    #[serde(default)]
+    pub internal: Option<u64>,
+    /// Accepted from the kubelet (probes, httpGet hooks), from start to the init's exit.
+    #[serde(default)]
+    pub kubelet: Option<u64>,
+    /// The sums of peers that are not in `peers`, where there are any: one for each direction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_peers: Vec<OtherPeers>,
 }
 
 /// A count by direction.
@@ -184,17 +217,55 @@ pub struct Count {
     pub outbound: u64,
 }
 
-/// The other end of a connection.
+/// The other end of connections: a client, whatever its ports, or a server's port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Address and port.
+    /// Address and port; of a client that used several ports, the address.
     pub address: String,
     /// `inbound` or `outbound`.
     pub direction: Word,
-    /// It was cut.
+    /// At least one was cut.
     pub zombie: bool,
-    /// It came after the stop signal.
+    /// At least one came after the stop signal.
     pub late: bool,
+    /// The container's port, if it was one for all.
+    #[serde(default)]
+    pub local_port: Option<u16>,
+    /// Their numbers.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// Peers that are not listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherPeers {
+    /// `inbound` or `outbound`.
+    pub direction: Word,
+    /// How many; one that was left out and came again counts again.
+    pub peers: u64,
+    /// Their numbers.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// What became of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Established ones, as far as they were told of.
+    pub connections: u64,
+    /// Of those, open when the init exited or was killed.
+    pub cut: u64,
+    /// Of those, established after the stop signal.
+    pub late_connections: u64,
+    /// Of those, ended by a reset or a timeout.
+    pub aborted: u64,
+    /// Outbound ones that could not be established; in none of the other numbers.
+    pub failed: u64,
+    /// Bytes of data received over those that have closed.
+    pub received_bytes: u64,
+    /// Bytes of data sent and acknowledged over those that have closed.
+    pub sent_bytes: u64,
 }
 
 /// What went wrong, and what to change.
@@ -218,5 +289,13 @@ pub fn role_word(role: Role) -> &'static str {
         Role::Init => "init",
         Role::Ephemeral => "ephemeral",
         Role::Sandbox => "sandbox",
+    }
+}
+
+/// The contract's word for a direction.
+pub fn direction_word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
     }
 }

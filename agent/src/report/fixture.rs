@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::model::{
-    BootTime, Connections, ContainerId, ContainerTimeline, Directions, Disposition, ExitTimeline, Finding, FindingId,
-    Handler, HookResult, HookTimeline, Outcome, Phase, Pid, PodUid, Reason, Role, Signal, StopSignal, TerminationId,
-    Timeline, WaitStatus, WallClock, WallTime, Workload,
+    BootTime, Connections, ContainerId, ContainerTimeline, Direction, Directions, Disposition, ExitTimeline, Finding,
+    FindingId, Handler, HookResult, HookTimeline, OtherPeers, Outcome, Peer, Peers, Phase, Pid, PodUid, Reason, Role,
+    Signal, StopSignal, Tally, TerminationId, Timeline, WaitStatus, WallClock, WallTime, Workload,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -67,10 +67,22 @@ pub(crate) fn full() -> Timeline {
                 at_start: Some(Directions { inbound: 20, outbound: 2 }),
                 opened: Some(Directions { inbound: 5, outbound: 0 }),
                 zombie: Some(Directions { inbound: 20, outbound: 1 }),
+                aborted: Some(3),
                 late: Some(1),
+                refused: Some(4),
+                refused_after_exit: Some(3),
+                refused_tail: Some(Duration::from_millis(32_011)),
+                startup_refused: Some(0),
+                outbound_failed: Some(2),
+                outbound_failed_after_sidecar: None,
+                internal: Some(7),
+                kubelet: Some(6),
                 traffic_tail: Some(Duration::from_millis(30_250)),
+                peers: Some(peers()),
+                curve: Some(vec![(at(100.0), 20), (at(112.5), 25), (at(131.0), 20), (at(132.012345678), 0)]),
                 partial: false,
             },
+            sidecar_lead: None,
         }],
         findings: vec![
             Finding {
@@ -87,6 +99,30 @@ pub(crate) fn full() -> Timeline {
             },
         ],
         clock,
+    }
+}
+
+/// A client that came again and again, one that came once, a server, and clients that are too many to list.
+fn peers() -> Peers {
+    let peer = |address: [u8; 4], port, local_port, direction, tally| Peer {
+        address: address.into(),
+        port,
+        local_port,
+        direction,
+        tally,
+    };
+    let cut =
+        Tally { connections: 12, cut: 11, late: 1, aborted: 2, received: 5_000, sent: 70_000, ..Tally::default() };
+    let once = Tally { connections: 1, cut: 1, received: 10, ..Tally::default() };
+    let failed = Tally { connections: 1, cut: 1, failed: 2, ..Tally::default() };
+    let rest = Tally { connections: 8, cut: 8, aborted: 1, ..Tally::default() };
+    Peers {
+        listed: vec![
+            peer([10, 0, 0, 7], None, Some(8080), Direction::Inbound, cut),
+            peer([10, 0, 0, 8], Some(40_000), Some(8080), Direction::Inbound, once),
+            peer([10, 9, 0, 1], Some(5432), None, Direction::Outbound, failed),
+        ],
+        others: vec![OtherPeers { direction: Direction::Inbound, peers: 3, tally: rest }],
     }
 }
 

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod contract;
+mod connections;
 mod time;
 #[cfg(test)]
 pub(crate) mod fixture;
 
 pub use contract::{
-    Connections, Container, Count, Exit, Finding, Hook, Peer, StopSignal, Termination, Word, Workload, role_word,
+    Connections, Container, Count, Exit, Finding, Hook, OtherPeers, Peer, StopSignal, Tally, Termination, Word,
+    Workload, direction_word, role_word,
 };
 pub use time::{Time, seconds};
 
@@ -38,7 +40,7 @@ pub fn termination(timeline: &Timeline, now: BootTime) -> Termination {
         grace_used_seconds: timeline.grace_used(now).map(seconds),
         utilization: timeline.utilization(now).map(nine_decimals),
         phase: timeline.phase.as_str().into(),
-        containers: timeline.containers.iter().map(|of| container(of, clock)).collect(),
+        containers: timeline.containers.iter().map(|of| container(of, timeline.start, clock)).collect(),
         findings: timeline.findings.iter().map(finding).collect(),
     }
 }
@@ -50,7 +52,7 @@ pub fn json_line(report: &Termination) -> String {
         .unwrap_or_else(|error| serde_json::json!({ "id": report.id, "error": error.to_string() }).to_string())
 }
 
-fn container(of: &ContainerTimeline, clock: &WallClock) -> Container {
+fn container(of: &ContainerTimeline, start: BootTime, clock: &WallClock) -> Container {
     let at = |time: BootTime| Time::from(clock.at(time));
     Container {
         name: of.name.as_deref().map(str::to_owned),
@@ -83,25 +85,10 @@ fn container(of: &ContainerTimeline, clock: &WallClock) -> Container {
             oom: exit.oom,
         }),
         stop_to_exit_seconds: of.stop_to_exit().map(seconds),
-        connections: connections(&of.connections),
+        connections: connections::report(&of.connections, start),
         phase: of.phase.as_str().into(),
         empty_at: of.empty_at.map(at),
-    }
-}
-
-fn connections(of: &model::Connections) -> Connections {
-    let count = |directions: model::Directions| Count { inbound: directions.inbound, outbound: directions.outbound };
-    Connections {
-        at_start: of.at_start.map(count),
-        opened: of.opened.map(count),
-        zombie: of.zombie.map(count),
-        aborted: None,
-        late: of.late,
-        refused: None,
-        traffic_tail_seconds: of.traffic_tail.map(seconds),
-        peers: None,
-        curve: None,
-        partial: of.partial,
+        sidecar_lead_seconds: of.sidecar_lead.map(|lead| seconds(lead.without()) - seconds(lead.alone())),
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 pub use filter::{Filter, Since, WorkloadFilter};
 
-use crate::model::{BootTime, TerminationId, Timeline};
+use crate::model::{BootTime, Connections, TerminationId, Timeline};
 use crate::report;
 use filter::Facets;
 
@@ -193,6 +193,12 @@ fn size(timeline: &Timeline) -> usize {
             .iter()
             .map(|finding| size_of_val(finding) + finding.message.len() + finding.advice.len())
             .sum::<usize>()
+        + timeline.containers.iter().map(|container| connections_size(&container.connections)).sum::<usize>()
+}
+
+fn connections_size(of: &Connections) -> usize {
+    let peers = of.peers.as_ref().map_or(0, |peers| size_of_val(&peers.listed[..]) + size_of_val(&peers.others[..]));
+    peers + of.curve.as_ref().map_or(0, |curve| size_of_val(&curve[..]))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use gracetrace::input::Input;
 use gracetrace::metrics::Metrics;
 use gracetrace::model::{
     BootTime, CgroupId, ContainerTimeline, Counters, Disposition, Event, FindingId, Handler, HookResult, Kind,
-    LifecycleHandler, Outcome, Phase, Pod, Reason, Signal, Timeline, WaitStatus,
+    LifecycleHandler, Outcome, Phase, Pod, Reason, Sight, Signal, Timeline, WaitStatus,
 };
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::report;
@@ -113,7 +113,12 @@ impl Case {
         };
         let mut run = Run {
             node: Node::new(&self.trace, &hook),
-            pipeline: Pipeline::new(Config::default(), Arc::default(), Arc::new(Metrics::default())),
+            // The trace has no connections, and so no numbers of them.
+            pipeline: Pipeline::new(
+                Config { sight: Sight::without(["inet_sock_set_state", "tcp_send_reset"]), ..Config::default() },
+                Arc::default(),
+                Arc::new(Metrics::default()),
+            ),
             reports: Vec::new(),
             records: Vec::new(),
             wall_offset_ns: self.wall_offset_ns,
@@ -195,7 +200,7 @@ impl Run {
                     self.node.track(cgroup, owner, kind, init);
                 }
                 Action::Index(Change::Untrack { cgroup }) => self.node.untrack(cgroup),
-                Action::Index(_) | Action::Explain(_) => {}
+                Action::Index(_) | Action::Explain(_) | Action::Watch(_) => {}
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What went wrong in a termination, and what to change: in words for somebody who was woken by it.
 
 mod hook;
+mod traffic;
+mod sidecar;
 mod pod;
 
 pub(super) use pod::{About, Silence};
@@ -10,12 +12,15 @@ use std::time::Duration;
 use super::Config;
 use super::verdict::Verdict;
 use crate::model::{
-    Comm, Disposition, Finding, FindingId, HookResult, HookTimeline, Outcome, StopSignal, Timeline, WaitStatus,
+    Comm, ContainerTimeline, Disposition, Finding, FindingId, HookResult, HookTimeline, Outcome, StopSignal, Timeline,
+    WaitStatus,
 };
 
 /// Everything found, in the order of [`FindingId`], containers in the timeline's order.
 pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], pod: &About, config: &Config) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = verdicts.iter().flat_map(|verdict| about(timeline, verdict, config)).collect();
+    // What containers say of each other stands in the timeline only.
+    let pairs = timeline.containers.iter().zip(verdicts);
+    let mut findings: Vec<Finding> = pairs.flat_map(|(of, verdict)| about(timeline, of, verdict, config)).collect();
     findings.extend(pod::find(timeline, pod, config));
     findings.sort_by_key(|finding| finding.id);
     findings
@@ -23,6 +28,8 @@ pub(super) fn find(timeline: &Timeline, verdicts: &[&Verdict], pod: &About, conf
 
 /// One container of a termination.
 struct Subject<'a> {
+    timeline: &'a Timeline,
+    of: &'a ContainerTimeline,
     verdict: &'a Verdict,
     grace: Option<Duration>,
     /// From the pod's start to the container's end: its containers share one grace period.
@@ -30,10 +37,10 @@ struct Subject<'a> {
     config: &'a Config,
 }
 
-fn about(timeline: &Timeline, verdict: &Verdict, config: &Config) -> Vec<Finding> {
+fn about(timeline: &Timeline, of: &ContainerTimeline, verdict: &Verdict, config: &Config) -> Vec<Finding> {
     let end = verdict.timeline.exit.filter(|_| verdict.kubelet.is_some()).map(|exit| exit.at);
     let used = end.map(|end| end.since(timeline.start));
-    let subject = Subject { verdict, grace: timeline.grace_period, used, config };
+    let subject = Subject { timeline, of, verdict, grace: timeline.grace_period, used, config };
     let all = [
         subject.prestop_failed(),
         subject.prestop_timeout(),
@@ -43,6 +50,10 @@ fn about(timeline: &Timeline, verdict: &Verdict, config: &Config) -> Vec<Finding
         subject.grace_nearly_exhausted(),
         subject.connections_cut(),
         subject.late_connections(),
+        subject.connections_refused(),
+        subject.exited_during_traffic(),
+        subject.sidecar_exited_first(),
+        subject.outbound_failed_after_sidecar(),
         subject.oom(),
     ];
     all.into_iter().flatten().collect()
@@ -142,62 +153,6 @@ impl Subject<'_> {
             format!("Set terminationGracePeriodSeconds to at least {wanted}, or make the shutdown shorter.")
         };
         self.found(FindingId::GraceNearlyExhausted, message, advice)
-    }
-
-    fn connections_cut(&self) -> Option<Finding> {
-        let it = &self.verdict.timeline;
-        let zombie = it.connections.zombie.filter(|zombie| it.exit.is_some() && zombie.inbound > 0)?;
-        let start = it.connections.at_start.unwrap_or_default().inbound;
-        let opened = it.connections.opened.unwrap_or_default().inbound;
-        let of = match self.verdict.kubelet {
-            Some(_) => format!(" ({start} were open when the termination began, {opened} came later)"),
-            None => String::new(),
-        };
-        let count = plural(zombie.inbound, "inbound connection was", "inbound connections were");
-        let message = format!("{count} still open when {} ended{of}.", self.name());
-        let disposition = it.stop_signal.and_then(|stop| stop.disposition);
-        let advice = if it.outcome == Some(Outcome::Forced) {
-            "Let the application close its connections on the stop signal: refuse new ones, end keep-alive ones after their \
-             current answer, and set a limit below terminationGracePeriodSeconds for the rest."
-        } else if disposition == Some(Disposition::Default) {
-            "Install a handler for the stop signal: the application died of it on the spot. Let it stop accepting, answer \
-             what is open, and only then leave."
-        } else if self.verdict.kubelet.is_none() {
-            "It left without being asked: find out why from its log and exit status; its clients saw these connections fail."
-        } else {
-            "Let the application wait for open connections before it leaves (http.Server.Shutdown, graceful shutdown of the \
-             framework), and close keep-alive ones after their current answer."
-        };
-        self.found(FindingId::ConnectionsCut, message, advice.to_owned())
-    }
-
-    fn late_connections(&self) -> Option<Finding> {
-        let it = &self.verdict.timeline;
-        let late = it.connections.late.filter(|late| *late > 0 && it.exit.is_some())?;
-        let stop = it.stop_signal?;
-        let tail = it.connections.traffic_tail.unwrap_or_default();
-        let count = plural(late, "inbound connection", "inbound connections");
-        let message = format!(
-            "{} got {count} after {}; the last one came {} after the termination began.",
-            self.capital(),
-            stop.signal,
-            seconds(tail),
-        );
-        let sleep = tail.as_secs().saturating_add(2);
-        let after = it.stop_to_exit().unwrap_or_default();
-        let needed = Duration::from_secs(sleep).saturating_add(after);
-        let grace = match self.grace {
-            Some(grace) if self.grace_for(needed) > grace => {
-                format!(" and terminationGracePeriodSeconds to {}", round_up(self.grace_for(needed)))
-            }
-            _ => String::new(),
-        };
-        let advice = format!(
-            "{} {sleep} s{grace}, so that load balancers have let go of the pod before it stops; if \
-             no other endpoint was ready, Kubernetes sent this traffic on purpose.",
-            if it.hook.is_some() { "Let the preStop hook take" } else { "Set a preStop hook that sleeps" },
-        );
-        self.found(FindingId::LateConnections, message, advice)
     }
 
     fn oom(&self) -> Option<Finding> {

@@ -1,6 +1,8 @@
 //! Events that no kernel would send: no panic, no growth, no endless ticking.
 
 use super::*;
+use crate::correlator::peers::Peers;
+use crate::correlator::samples::Samples;
 use proptest::prelude::*;
 
 /// Small limits, so that they are reached.
@@ -13,6 +15,8 @@ fn small() -> Config {
         max_reported: 4,
         max_exchanges: 4,
         max_wave: 4,
+        max_peers: 5,
+        max_curve: 8,
         ..Config::default()
     }
 }
@@ -37,6 +41,9 @@ impl Correlator {
             assert!(signals.iter().all(|len| *len <= config.max_signals), "{signals:?}");
             assert!(evidence.losses.len() <= 8);
             assert!(evidence.exchanges.records.len() <= config.max_exchanges);
+            assert!(evidence.peers.remembered() <= config.max_peers && evidence.peers.recent() <= Peers::RECENT);
+            let points = [&evidence.curve, &evidence.failures].map(|samples| samples.points().len());
+            assert!(points.iter().all(|points| *points <= Samples::MAX), "{points:?}");
         }
         assert!(self.wave.len() <= config.max_wave);
         assert!(self.poll_timeout().is_none_or(|at| at > self.now));
@@ -55,7 +62,7 @@ fn input() -> impl Strategy<Value = Input> {
         |(cgroup, pod, id, role, requested, grace)| Input::Container { cgroup, pod, id, role, requested, grace },
     );
     let back = prop_oneof![9 => 0..2_000_000u64, 1 => any::<u64>()];
-    let event = (back, 0..20u64, 0..17u8, 0..5u32, any::<u32>(), any::<bool>(), any::<[u8; 3]>()).prop_map(
+    let event = (back, 0..20u64, 0..19u8, 0..5u32, any::<u32>(), any::<bool>(), any::<[u8; 3]>()).prop_map(
         |(at, cgroup, what, pid, number, flag, counters)| Input::Event {
             at,
             cgroup,
@@ -113,8 +120,15 @@ fn feed(correlator: &mut Correlator, input: &Input) {
             let at = if *at > 2_000_000 { BootTime(*at) } else { BootTime(now.saturating_sub(1_000_000) + at) };
             let kind = hostile_kind(*what, *pid, *number, *flag);
             let [open, late, lost] = counters.map(u64::from);
-            let counters =
-                Counters { inbound_open: open, late, lost: lost / 200, last_inbound: Some(at), ..Counters::default() };
+            let counters = Counters {
+                inbound_open: open,
+                late,
+                lost: lost / 200,
+                last_inbound: Some(at),
+                outbound_failed: late * open,
+                refused: open,
+                ..Counters::default()
+            };
             correlator.handle_event(&Event { at, cgroup: CgroupId(*cgroup), counters, kind });
         }
         Input::Tick { by, offset } => {
@@ -177,6 +191,17 @@ fn hostile_kind(what: u8, pid: u32, number: u32, flag: bool) -> Kind {
             truncated: flag,
         }),
         15 => Kind::HookResponse { flow: flow(Some(["1", "2"][number as usize % 2])), status: (number % 1000) as u16 },
+        16 | 17 => Kind::Connection(Connection {
+            change: [ConnectionChange::Opened, ConnectionChange::Closed { aborted: flag }, ConnectionChange::Failed]
+                [number as usize % 3],
+            direction: if number.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound },
+            peer: ([10, 0, 0, (number % 251) as u8], (number % 1_000) as u16).into(),
+            local_port: (number % 7) as u16,
+            opened: flag.then_some(BootTime(number.into())),
+            late: number.is_multiple_of(5),
+            received: u64::MAX,
+            sent: u64::MAX / 2,
+        }),
         _ => Kind::CgroupCreated { parent: CgroupId(1), path: String::new(), truncated: flag },
     }
 }
@@ -202,7 +227,7 @@ proptest! {
                         prop_assert!(timeline.outcome.is_some() && !timeline.containers.is_empty());
                     }
                     Output::Withdrawn(id) => prop_assert!(open.remove(&id), "withdrawn but never shown"),
-                    Output::Forgotten(_) | Output::Unexplained(_) => {}
+                    Output::Forgotten(_) | Output::Unexplained(_) | Output::Watch(_) => {}
                 }
             }
             correlator.assert_bounded();

@@ -316,7 +316,7 @@ fn connections_are_counted_from_the_first_record_in_the_container() {
              3500 app conns in=3 total=104
              4000 app end 0"
         );
-        let connections = case().run(&script).finished[0].containers[0].connections;
+        let connections = case().run(&script).finished[0].containers[0].connections.clone();
         (connections.at_start, connections.partial)
     };
     let twenty = Some(Directions { inbound: 20, outbound: 0 });

@@ -12,6 +12,8 @@ mod reason;
 mod silence;
 mod pod;
 mod order;
+mod connections;
+mod sidecars;
 mod findings;
 mod sight;
 mod restart;
@@ -54,6 +56,8 @@ struct Told {
     changed: Vec<Timeline>,
     withdrawn: Vec<TerminationId>,
     forgotten: Vec<u64>,
+    /// Whose connections were to be told one by one, and since when in milliseconds.
+    watched: Vec<(u64, u64)>,
     /// When somebody was to be asked, in milliseconds.
     asked: Vec<u64>,
 }
@@ -224,6 +228,7 @@ impl<'a> Sim<'a> {
                 Output::Withdrawn(id) => self.told.withdrawn.push(id),
                 Output::Unexplained(_) => self.told.asked.push(self.now.0 / 1_000_000),
                 Output::Forgotten(cgroup) => self.told.forgotten.push(cgroup.0),
+                Output::Watch(cgroup) => self.told.watched.push((self.now.0 / 1_000_000, cgroup.0)),
             }
         }
     }
@@ -280,6 +285,15 @@ impl<'a> Sim<'a> {
                 "late" => counters.late = value,
                 "forwarded" => counters.forwarded = value,
                 "lost" => counters.lost = value,
+                "aborted" => counters.aborted = value,
+                "failed" => counters.outbound_failed = value,
+                "internal" => counters.internal = value,
+                "kubelet" => counters.kubelet = value,
+                "refused" => {
+                    counters.refused = value;
+                    counters.last_refused = Some(at);
+                }
+                "startup" => counters.startup_refused = value,
                 _ => panic!("{key}"),
             }
         }
@@ -372,6 +386,9 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "created" => Kind::CgroupCreated { parent: CgroupId(1), path: "/x".to_owned(), truncated: false },
         "lost" => Kind::Lost,
         "kubelet" => Kind::KubeletWatched(words[1] == "watched"),
+        "open" => connection(ConnectionChange::Opened, words),
+        "close" => connection(ConnectionChange::Closed { aborted: words.contains(&"aborted") }, words),
+        "refusal" => connection(ConnectionChange::Failed, words),
         "ask" => Kind::HookRequest(HookRequest {
             flow: flow(option("flow")),
             path: words[1].to_owned(),
@@ -380,6 +397,22 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "answer" => Kind::HookResponse { flow: flow(option("flow")), status: words[1].parse().unwrap() },
         other => panic!("{other}"),
     }
+}
+
+/// A change of a connection: `open PEER`, `close PEER opened=MS`, `refusal PEER`; with `out`, `late`, `aborted`.
+fn connection(change: ConnectionChange, words: &[&str]) -> Kind {
+    let option = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let outbound = words.contains(&"out") || change == ConnectionChange::Failed;
+    Kind::Connection(Connection {
+        change,
+        direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+        peer: words[1].parse().unwrap(),
+        local_port: 8080,
+        opened: option("opened").map(ms),
+        late: words.contains(&"late"),
+        received: option("received").map_or(0, |bytes| bytes.parse().unwrap()),
+        sent: option("sent").map_or(0, |bytes| bytes.parse().unwrap()),
+    })
 }
 
 /// A connection of the kubelet, by the last number of its port.

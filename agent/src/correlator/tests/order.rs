@@ -16,7 +16,8 @@ const SCRIPT: &str = "0 app start
 /// Runs the lines, time taken from the first of each pair.
 fn verdict(case: &Case, lines: &[&str]) -> (String, Vec<Connections>) {
     let told = case.run(&lines.join("\n"));
-    let connections = told.finished.iter().flat_map(|it| it.containers.iter().map(|it| it.connections)).collect();
+    let connections =
+        told.finished.iter().flat_map(|it| it.containers.iter().map(|it| it.connections.clone())).collect();
     (told.text(), connections)
 }
 

@@ -225,9 +225,26 @@ fn connections() {
         zombie: Some(Directions { inbound: 7, outbound: 2 }),
         late: Some(3),
         traffic_tail: Some(Duration::from_millis(3000)),
-        partial: false,
+        curve: Some(vec![(ms("1000"), 20), (ms("2000"), 22), (ms("32000"), 7), (ms("32001"), 5), (ms("32002"), 5)]),
+        // Nobody told who they were.
+        peers: None,
+        ..nothing()
     };
     assert_eq!(told.finished[0].containers[0].connections, expect);
+}
+
+/// Measured, and there was none.
+fn nothing() -> Connections {
+    Connections {
+        aborted: Some(0),
+        refused: Some(0),
+        refused_after_exit: Some(0),
+        startup_refused: Some(0),
+        outbound_failed: Some(0),
+        internal: Some(0),
+        kubelet: Some(0),
+        ..Connections::default()
+    }
 }
 
 #[test]
@@ -238,9 +255,8 @@ fn connections_of_a_crash() {
         at_start: nine,
         opened: Some(Directions::default()),
         zombie: nine,
-        late: None,
-        traffic_tail: None,
-        partial: false,
+        curve: Some(vec![(ms("1000"), 9), (ms("1001"), 9)]),
+        ..nothing()
     };
     assert_eq!(told.finished[0].containers[0].connections, expect);
 }

@@ -6,7 +6,7 @@ use crate::correlator::evidence::Evidence;
 impl<'a> Sim<'a> {
     /// The agent has saved its state, is away from now on, and comes back at `until`. `gone` are the containers that it
     /// does not find any more. The kernel side counts from 0 again.
-    fn restart(&mut self, until: &str, gone: &[&str]) {
+    pub(super) fn restart(&mut self, until: &str, gone: &[&str]) {
         let saved = self.correlator.save(self.now);
         let config = self.correlator.config.clone();
         self.correlator = Correlator::new(config);
@@ -156,7 +156,7 @@ fn after_the_stop_signal() {
         "2600 app conns in=0 total=1\n5000 app end 0",
         "incomplete 1000..5001\napp: incomplete SIGTERM@1000 handled exit@5000=0",
     );
-    let connections = told.finished[0].containers[0].connections;
+    let connections = &told.finished[0].containers[0].connections;
     assert_eq!(connections.at_start, Some(Directions { inbound: 3, outbound: 0 }));
     assert_eq!((connections.opened, connections.late), (None, None), "nobody counted in between");
     assert_eq!(connections.traffic_tail, Some(Duration::from_millis(1600)), "the last one came after");

@@ -146,7 +146,7 @@ fn connections_before_the_first_record_are_missing_and_that_is_said() {
          8500 app conns in=3 total=104
          9000 app end 0",
     );
-    let counted = told.finished[0].containers[0].connections;
+    let counted = &told.finished[0].containers[0].connections;
     assert_eq!(counted.at_start, Some(Directions { inbound: 20, outbound: 0 }));
     assert_eq!(counted.opened, Some(Directions { inbound: 4, outbound: 0 }));
     assert!(counted.partial);

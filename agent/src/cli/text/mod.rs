@@ -1,5 +1,7 @@
 //! A termination as text for people.
 
+mod connections;
+
 use std::fmt::{self, Formatter};
 
 use crate::report::{Container, Termination, Time};
@@ -90,7 +92,7 @@ fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::R
         let after = (at.0.0 - start.0.0) as f64 / 1e9;
         writeln!(f, "  {after:>+9.3} s  {}  {}", Escaped(name), Escaped(&text))?;
     }
-    Ok(())
+    connections::write(f, of, name)
 }
 
 /// Text that may hold anything, without what a terminal would take as a command.
@@ -111,6 +113,30 @@ mod tests {
     use crate::model::{Handler, HookResult};
     use crate::report::fixture::{at, full};
     use crate::report::termination;
+
+    #[test]
+    fn connections_and_who_they_were_with() {
+        let mut timeline = full();
+        timeline.containers[0].sidecar_lead =
+            Some(crate::model::SidecarLead { ended: at(128.8), application_ended: at(132.0) });
+        let text = Text(&termination(&timeline, at(500.0))).to_string();
+        let at = text.find("    connections of app").unwrap_or_else(|| panic!("{text}"));
+        let end = text.find("  ! PRESTOP_TIMEOUT").unwrap();
+        assert_eq!(
+            text[at..end],
+            *"    connections of app: 20 inbound at the start, 5 came later, 21 cut, 1 late, 3 aborted, 4 refused, new ones \
+              for 30.250 s, 2 outbound failed\n      \
+              10.0.0.7: 12 connections, 11 cut, 1 late, 2 aborted\n      \
+              10.0.0.8:40000: 1 connection, 1 cut\n      \
+              to 10.9.0.1:5432: 1 connection, 1 cut, 2 failed\n      \
+              and 3 more\n    \
+              sidecar app ended 3.200 s before the application\n",
+            "{text}"
+        );
+        // What nobody measured is not said to be 0.
+        let text = Text(&termination(&crate::report::fixture::unknown_pod(), crate::report::fixture::at(500.0)));
+        assert!(!text.to_string().contains("connection"), "{text}");
+    }
 
     #[test]
     fn a_hook_says_how_it_is_known_and_what_came_of_it() {
