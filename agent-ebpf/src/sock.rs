@@ -130,14 +130,17 @@ impl<const TYPED: bool> Sock<TYPED> {
         }
     }
 
-    /// Bytes of data received, and sent and acknowledged; 0 where the kernel does not count them.
+    /// Bytes of data received, and sent and acknowledged; 0 where the kernel does not count them. Its counts have the FIN
+    /// of the peer and the SYN of a client in them (`tcp_rcv_nxt_update` and `tcp_snd_una_update` in net/ipv4/tcp_input.c).
     #[inline(always)]
-    pub(crate) fn bytes(self) -> (u64, u64) {
-        let count = |offset: u32| {
+    pub(crate) fn bytes(self, state: i32, inbound: bool) -> (u64, u64) {
+        let count = |offset: u32| -> u64 {
             // Of `struct tcp_sock`, which starts with the `struct sock`: the verifier does not know how long this one is.
             if offset == 0 { 0 } else { probe_read(self.0.wrapping_add(offset as usize)) }
         };
-        (count(global!(tcp_bytes_received)), count(global!(tcp_bytes_acked)))
+        let (received, sent) = (count(global!(tcp_bytes_received)), count(global!(tcp_bytes_acked)));
+        let fin = u64::from(state == TCP_CLOSE_WAIT);
+        (received.saturating_sub(fin), sent.saturating_sub(u64::from(!inbound)))
     }
 }
 

@@ -19,5 +19,6 @@ pub mod agent;
 pub mod image;
 pub mod manifest;
 pub mod parts;
+pub mod steps;
 pub mod clock;
 pub mod wait;

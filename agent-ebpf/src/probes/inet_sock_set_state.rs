@@ -40,7 +40,7 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         }
     } else if is_open(old) && !is_open(new) {
         // By the socket, not by its cgroup: that may not be tracked any more, and the entry must go.
-        closed(sock, new == TCP_CLOSE)
+        closed(sock, old, new == TCP_CLOSE)
     } else if old == TCP_SYN_SENT && new == TCP_CLOSE {
         failed(sock)
     } else {
@@ -95,13 +95,13 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
         container.count_lost(HOOK);
     }
     if container.is_watched() {
-        tell(container, sock, &ends, CONNECTION_OPENED, flags, now, now);
+        tell(container, sock, &ends, Told { change: CONNECTION_OPENED, flags, opened_at: now, bytes: (0, 0) }, now);
     }
     Some(())
 }
 
 #[inline(always)]
-fn closed(sock: Sock<true>, aborted: bool) -> Option<()> {
+fn closed(sock: Sock<true>, old: i32, aborted: bool) -> Option<()> {
     let key = sock.key();
     let (container, socket) = match connections::close(key) {
         Some(it) => it,
@@ -118,7 +118,9 @@ fn closed(sock: Sock<true>, aborted: bool) -> Option<()> {
         state::add(unsafe { &raw mut (*container.counters()).aborted }, 1);
     }
     if container.is_watched() {
-        tell(container, sock, &sock.ends()?, CONNECTION_CLOSED, flags, socket.opened_at, state::now());
+        let bytes = sock.bytes(old, flags & CONNECTION_INBOUND != 0);
+        let told = Told { change: CONNECTION_CLOSED, flags, opened_at: socket.opened_at, bytes };
+        tell(container, sock, &sock.ends()?, told, state::now());
     }
     Some(())
 }
@@ -133,31 +135,40 @@ fn failed(sock: Sock<true>) -> Option<()> {
     // SAFETY: only the address is taken.
     state::add(unsafe { &raw mut (*container.counters()).outbound_failed }, 1);
     if container.is_watched() {
-        tell(container, sock, &ends, CONNECTION_FAILED, 0, 0, state::now());
+        let told = Told { change: CONNECTION_FAILED, flags: 0, opened_at: 0, bytes: (0, 0) };
+        tell(container, sock, &ends, told, state::now());
     }
     Some(())
 }
 
+/// What is told of a connection but for its ends.
+struct Told {
+    change: u32,
+    flags: u32,
+    opened_at: u64,
+    /// Received and sent.
+    bytes: (u64, u64),
+}
+
 /// Tells of a change, if this container may tell one more.
 #[inline(always)]
-fn tell(container: Tracked, sock: Sock<true>, ends: &Ends, change: u32, flags: u32, opened_at: u64, now: u64) {
+fn tell(container: Tracked, sock: Sock<true>, ends: &Ends, told: Told, now: u64) {
     if !container.may_tell(now) {
         return;
     }
     let Some(mut record) = Record::<Connection>::new(HOOK, container.id, now, 0, Some(container)) else { return };
-    let (received, sent) = if change == CONNECTION_CLOSED { sock.bytes() } else { (0, 0) };
-    let told = record.body();
-    // SAFETY: `told` is a record's room in the ring buffer; every member is written.
+    let body = record.body();
+    // SAFETY: `body` is a record's room in the ring buffer; every member is written.
     unsafe {
-        (&raw mut (*told).peer).write(ends.peer);
-        (&raw mut (*told).peer_port).write(sock.peer_port());
-        (&raw mut (*told).local_port).write(sock.own_port());
-        (&raw mut (*told).change).write(change);
-        (&raw mut (*told).flags).write(flags);
-        (&raw mut (*told).reserved).write(0);
-        (&raw mut (*told).opened_at).write(opened_at);
-        (&raw mut (*told).received).write(received);
-        (&raw mut (*told).sent).write(sent);
+        (&raw mut (*body).peer).write(ends.peer);
+        (&raw mut (*body).peer_port).write(sock.peer_port());
+        (&raw mut (*body).local_port).write(sock.own_port());
+        (&raw mut (*body).change).write(told.change);
+        (&raw mut (*body).flags).write(told.flags);
+        (&raw mut (*body).reserved).write(0);
+        (&raw mut (*body).opened_at).write(told.opened_at);
+        (&raw mut (*body).received).write(told.bytes.0);
+        (&raw mut (*body).sent).write(told.bytes.1);
     }
     record.submit();
 }

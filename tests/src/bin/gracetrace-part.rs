@@ -7,6 +7,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result, bail};
 
 fn main() -> Result<()> {
+    if env::args().skip(1).eq(["steps"]) {
+        return gracetrace_tests::steps::run();
+    }
     let [part, address] = env::args().skip(1).collect::<Vec<_>>().try_into().ok().context("usage: PART ADDRESS")?;
     let address: SocketAddr = address.parse().context("not an address")?;
     match part.as_str() {
@@ -17,7 +20,7 @@ fn main() -> Result<()> {
             connect(listener.local_addr()?, 4)
         }
         "pipe" => pipe(TcpStream::connect(address)?),
-        other => bail!("no part {other}: serve, connect, both or pipe"),
+        other => bail!("no part {other}: steps, serve, connect, both or pipe"),
     }
 }
 

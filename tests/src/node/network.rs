@@ -72,7 +72,8 @@ pub fn enter_network_of(pid: u32) -> Result<()> {
     enter(&namespace(pid)?)
 }
 
-fn leave_network() -> Result<()> {
+/// Moves the calling process into a new network namespace, where even the loopback device is down.
+pub fn leave_network() -> Result<()> {
     // SAFETY: NEWNET leaves memory and file descriptors as they are; only FILES and the like are delicate.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("cannot make a network namespace")
 }

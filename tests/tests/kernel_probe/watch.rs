@@ -1,6 +1,8 @@
 //! A loaded probe, and what it has said so far.
 
-use gracetrace::model::{BootTime, CgroupId, CgroupKind, Counters, Event, Exec, Exit, Kind, Pid, SignalSent};
+use gracetrace::model::{
+    BootTime, CgroupId, CgroupKind, Connection, Counters, Event, Exec, Exit, Kind, Pid, SignalSent,
+};
 use gracetrace::probe::{Batch, Losses, Options, Probe};
 use tokio::time::timeout;
 
@@ -105,6 +107,21 @@ impl Watch {
             }
             assert!(tokio::time::Instant::now() < deadline, "{what}: {counters:?}");
         }
+    }
+
+    /// Has the connections counted that tracked cgroups had before. Tells how many there were.
+    pub(crate) fn seed(&mut self) -> u64 {
+        self.probe.begin_seeding().unwrap().expect("this kernel has iterators").run().unwrap();
+        self.probe.end_seeding().unwrap()
+    }
+
+    /// Changes of connections that were told so far, the oldest first.
+    pub(crate) fn changes(&self) -> Vec<(&Event, Connection)> {
+        let told = self.events.iter().filter_map(|event| match event.kind {
+            Kind::Connection(connection) => Some((event, connection)),
+            _ => None,
+        });
+        told.collect()
     }
 
     pub(crate) fn losses(&mut self) -> Losses {
