@@ -65,8 +65,7 @@ fn a_restarted_one_is_the_one_that_counts() {
 
 #[test]
 fn outbound_failures_before_and_after() {
-    let timeline = pod(
-        "1000 proxy term
+    let timeline = pod("1000 proxy term
          1100 app conns failed=2
          1100 app refusal 10.9.0.1:80
          1500 proxy end 0
@@ -75,8 +74,7 @@ fn outbound_failures_before_and_after() {
          1700 app conns failed=5
          1700 app refusal 10.9.0.1:80
          2000 app end 0
-         2000 other end 0",
-    );
+         2000 other end 0");
     let app = &of(&timeline, "app").connections;
     assert_eq!((app.outbound_failed, app.outbound_failed_after_sidecar), (Some(5), Some(3)));
     assert_eq!(of(&timeline, "other").connections.outbound_failed_after_sidecar, Some(0));
@@ -85,10 +83,9 @@ fn outbound_failures_before_and_after() {
 
 #[test]
 fn failures_that_came_before_its_end_are_not_its_fault() {
-    let timeline = pod(
-        "1000 proxy term\n1100 app conns failed=2\n1100 app refusal 10.9.0.1:80\n1500 proxy end 0\n2000 app end 0
-         2000 other end 0",
-    );
+    let timeline =
+        pod("1000 proxy term\n1100 app conns failed=2\n1100 app refusal 10.9.0.1:80\n1500 proxy end 0\n2000 app end 0
+         2000 other end 0");
     assert_eq!(of(&timeline, "app").connections.outbound_failed_after_sidecar, Some(0));
     assert_eq!(found(&timeline), ["SIDECAR_EXITED_FIRST"]);
     let timeline = pod("1100 app conns failed=2\n2000 app end 0\n2000 other end 0\n2100 proxy term\n2200 proxy end 0");
