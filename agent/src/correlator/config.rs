@@ -74,7 +74,7 @@ pub struct Config {
     pub max_signals: usize,
     /// Records of httpGet hooks remembered per container: a postStart, a preStop, and what a kubelet that restarts repeats.
     pub max_exchanges: usize,
-    /// Peers of one container that are remembered one by one, in each direction. The others are summed.
+    /// Peers of one container that are told of one by one, in each direction. The others are summed.
     pub max_peers: usize,
     /// Points of a container's curve of open connections.
     pub max_curve: usize,

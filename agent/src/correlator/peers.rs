@@ -38,7 +38,7 @@ impl Peers {
     /// Changes kept one by one. Records overtake each other, but not by so many.
     pub(super) const RECENT: usize = 128;
 
-    /// Takes note of a change; remembers `max` peers in each direction.
+    /// Takes note of a change; remembers `max` peers in each direction, for a while twice as many.
     pub(super) fn record(&mut self, at: BootTime, change: &Connection, marks: Marks, max: usize) {
         self.since = Some(self.since.map_or(at, |since| since.min(at)));
         let key = |at: BootTime, it: &Connection| (at, it.peer, it.local_port, it.change != ConnectionChange::Opened);
@@ -120,6 +120,8 @@ impl Peers {
         while !all.recent.is_empty() {
             all.fold_first(marks, max);
         }
+        all.inbound.shrink(max);
+        all.outbound.shrink(max);
         all
     }
 
@@ -196,14 +198,22 @@ impl Book {
             return;
         }
         self.peers.insert(key, *new);
-        if self.peers.len() > max {
-            let worth = |entry: &Entry| (rank(&entry.sums.tally(entry.sums.likely_cut())), entry.last);
-            let least = self.peers.iter().min_by_key(|(key, entry)| (worth(entry), **key)).map(|(key, _)| *key);
-            if let Some(least) = least {
-                self.peers.remove(&least);
-                self.forgotten = self.forgotten.saturating_add(1);
-            }
+        // With some room above, so that a flood of new peers does not have all of them compared each time.
+        if self.peers.len() > max.saturating_mul(2) {
+            self.shrink(max);
         }
+    }
+
+    /// Forgets the least of more than `max`.
+    fn shrink(&mut self, max: usize) {
+        let Some(over) = self.peers.len().checked_sub(max).filter(|over| *over > 0) else { return };
+        let worth = |entry: &Entry| (rank(&entry.sums.tally(entry.sums.likely_cut())), entry.last);
+        let mut all: Vec<_> = self.peers.iter().map(|(key, entry)| (worth(entry), *key)).collect();
+        all.sort_unstable();
+        for (_, key) in all.into_iter().take(over) {
+            self.peers.remove(&key);
+        }
+        self.forgotten = self.forgotten.saturating_add(over as u64);
     }
 }
 
@@ -259,5 +269,84 @@ fn minus(all: Tally, part: Tally) -> Tally {
         failed: all.failed.saturating_sub(part.failed),
         received: all.received.saturating_sub(part.received),
         sent: all.sent.saturating_sub(part.sent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    fn change(number: u32, change: ConnectionChange) -> Connection {
+        Connection {
+            change,
+            direction: if number.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound },
+            peer: (Ipv6Addr::from(u128::from(number)), (number % 60_000) as u16).into(),
+            local_port: (number % 3) as u16,
+            opened: None,
+            late: number.is_multiple_of(7),
+            received: u64::MAX,
+            sent: 1,
+        }
+    }
+
+    #[test]
+    fn a_million_peers() {
+        let (mut peers, marks) = (Peers::default(), Marks { kill: None, exit: Some(BootTime(0)) });
+        for number in 0..1_000_000 {
+            peers.record(
+                BootTime(number.into()),
+                &change(number, ConnectionChange::Closed { aborted: false }),
+                marks,
+                64,
+            );
+            assert!(peers.remembered() <= 128 && peers.recent() <= Peers::RECENT);
+        }
+        let told = peers.list(marks, Some(Cut::Exit), 64);
+        assert_eq!(told.listed.len(), 128);
+        let listed: u64 = told.listed.iter().map(|peer| peer.tally.connections).sum();
+        let others: u64 = told.others.iter().map(|others| others.tally.connections).sum();
+        assert_eq!((listed + others, told.others.len()), (1_000_000, 2));
+        assert!(told.listed.iter().all(|peer| peer.tally.late == 1 && peer.tally.cut == 1));
+    }
+
+    #[test]
+    fn the_busiest_and_those_with_trouble_stay() {
+        let mut peers = Peers::default();
+        let marks = Marks { kill: Some(BootTime(10_000)), exit: None };
+        let busy = |round: u32| change(2, ConnectionChange::Closed { aborted: round.is_multiple_of(2) });
+        for round in 0..1_000 {
+            peers.record(BootTime(round.into()), &busy(round), marks, 4);
+            // Each one a single time.
+            peers.record(BootTime(round.into()), &change(1_002 + 14 * round, ConnectionChange::Opened), marks, 4);
+        }
+        for number in [4, 6] {
+            let closed = change(number, ConnectionChange::Closed { aborted: false });
+            peers.record(BootTime(20_000), &closed, marks, 4);
+        }
+        for number in 0..1_000 {
+            peers.record(BootTime(5_000), &change(50_000 + 14 * number, ConnectionChange::Opened), marks, 4);
+        }
+        let told = peers.list(marks, Some(Cut::Kill), 4);
+        let named: Vec<u64> = told.listed.iter().map(|peer| peer.tally.cut).collect();
+        assert_eq!(named[..2], [1, 1]);
+        assert!(told.listed.iter().any(|peer| peer.tally.connections == 1_000), "{told:?}");
+    }
+
+    #[test]
+    fn out_and_back() {
+        let (mut peers, marks) = (Peers::default(), Marks { kill: Some(BootTime(150)), exit: Some(BootTime(200)) });
+        for number in 0..300 {
+            let changed =
+                [ConnectionChange::Opened, ConnectionChange::Closed { aborted: true }, ConnectionChange::Failed]
+                    [number as usize % 3];
+            peers.record(BootTime(number.into()), &change(number % 11, changed), marks, 4);
+        }
+        let saved = peers.export(marks, 4);
+        let mut reborn = Peers::default();
+        reborn.precede(&saved, 4);
+        assert_eq!(reborn.list(marks, Some(Cut::Kill), 4), peers.list(marks, Some(Cut::Kill), 4));
+        assert_eq!(reborn.export(marks, 4), saved);
     }
 }

@@ -5,7 +5,7 @@ use crate::model::{Finding, FindingId, Role};
 
 impl Subject<'_> {
     pub(super) fn sidecar_exited_first(&self) -> Option<Finding> {
-        let without = self.of.sidecar_lead.filter(|_| self.verdict.kubelet.is_some())?.without();
+        let without = self.of.sidecar_lead.filter(|_| self.timeline.grace_started)?.without();
         if without < self.config.sidecar_lead_min {
             return None;
         }

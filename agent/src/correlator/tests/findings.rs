@@ -10,6 +10,95 @@ fn findings(case: &Case, script: &str) -> String {
     told.finished[0].findings.iter().map(line).collect()
 }
 
+/// Clients that still come: one each 100 ms after `from`, `count` of them, each closed at once. Times are milliseconds.
+fn clients(from: u64, count: u64) -> String {
+    let line = |number: u64| {
+        let (at, client) = (from + 100 * number, 7 + number % 5);
+        let (total, late) = (91 + number, number + 1);
+        format!(
+            "{at} app conns in=0 total={total} late={late}\n{at} app open 10.0.0.{client}:{} late opened={at}\n\
+             {at}.2 app close 10.0.0.{client}:{} late opened={at}\n",
+            4_000 + number,
+            4_000 + number,
+        )
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn words_of_connections() {
+    let default = Case::default();
+    let pod = Case { hook: None, ..Case::with(&[("app", Role::App), ("istio-proxy", Role::Sidecar)]) };
+    let stopped = "0 app start\n500 app conns total=90\n1000 app term\n1001 app deliver TERM handler\n";
+    let hooked = "0 app start\n500 app conns total=90\n1000 app hook 9\n6000 app exit 9 0\n6005 app term\n6006 app deliver TERM handler\n";
+    let scripts = [
+        (
+            "clients are cut, and it is known whose they are",
+            &default,
+            "0 app start\n500 app conns in=6 total=6\n1000 app term\n2000 app dead 0
+             2000.1 app close 10.0.0.9:1\n2000.1 app close 10.0.0.9:2\n2000.1 app close 10.0.0.9:3
+             2000.2 app close 10.0.0.8:1\n2000.3 app close 10.0.0.7:1\n2000.4 app close [fd00::1]:1
+             2001 app empty\n2010 app removed"
+                .to_owned(),
+        ),
+        (
+            "late clients, served to their end, after a hook that is too short; quiet before the end",
+            &default,
+            format!("{hooked}{}14000 app end 0", clients(7_000, 14)),
+        ),
+        (
+            "endpoint race: new clients up to the end",
+            &default,
+            format!("{stopped}{}2005 app end 0", clients(1_010, 10)),
+        ),
+        (
+            "endpoint race: clients that are refused after the end",
+            &default,
+            "0 app start\n1000 app term\n1005 app dead SIGTERM\n1006 app conns refused=1\n1007 app empty
+             1020 app conns refused=3\n1020 app removed"
+                .to_owned(),
+        ),
+        (
+            "clients that are refused while it drains, and none after it",
+            &default,
+            format!("{stopped}1500 app conns refused=1\n1500 app exec 7 x\n1501 app exit 7 0\n9000 app end 0"),
+        ),
+        (
+            "refused by a crash",
+            &default,
+            "0 app start\n1000 app dead SIGSEGV\n1000.5 app conns refused=4\n1001 app empty\n1002 app removed"
+                .to_owned(),
+        ),
+        ("two late clients are no traffic", &default, format!("{stopped}{}1150 app end 0", clients(1_010, 2))),
+        ("traffic that ended well before the end", &default, format!("{stopped}{}2500 app end 0", clients(1_010, 10))),
+        (
+            "a sidecar that is stopped with its application",
+            &pod,
+            "0 app start\n0 istio-proxy start\n900 app deleted\n1000 app term\n1000 istio-proxy term
+             1200 istio-proxy end 0\n1300 app conns failed=1\n1300 app refusal 10.9.0.1:443
+             2300 app conns failed=2\n2300 app refusal 10.9.0.1:443\n4400 app end 0"
+                .to_owned(),
+        ),
+        (
+            "a sidecar that crashes first",
+            &pod,
+            "0 app start\n0 istio-proxy start\n900 app deleted\n1000 app term
+             1200 istio-proxy end SIGSEGV\n4400 app end 0"
+                .to_owned(),
+        ),
+        (
+            "a native sidecar",
+            &pod,
+            "0 app start\n0 istio-proxy start\n900 app deleted\n1000 app term\n3000 app end 0
+             3100 istio-proxy term\n3200 istio-proxy end 0"
+                .to_owned(),
+        ),
+    ];
+    let all: Vec<String> =
+        scripts.iter().map(|(name, case, script)| format!("# {name}\n{}", findings(case, script))).collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
 #[test]
 fn words() {
     let default = Case::default();

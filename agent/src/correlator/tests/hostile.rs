@@ -41,7 +41,7 @@ impl Correlator {
             assert!(signals.iter().all(|len| *len <= config.max_signals), "{signals:?}");
             assert!(evidence.losses.len() <= 8);
             assert!(evidence.exchanges.records.len() <= config.max_exchanges);
-            assert!(evidence.peers.remembered() <= config.max_peers && evidence.peers.recent() <= Peers::RECENT);
+            assert!(evidence.peers.remembered() <= 2 * config.max_peers && evidence.peers.recent() <= Peers::RECENT);
             let points = [&evidence.curve, &evidence.failures].map(|samples| samples.points().len());
             assert!(points.iter().all(|points| *points <= Samples::MAX), "{points:?}");
         }

@@ -28,6 +28,19 @@ fn without_connections_there_is_no_zero() {
 }
 
 #[test]
+fn without_resets_nobody_knows_of_refusals() {
+    let script = "1000 app conns in=2 total=2\n1000 app term\n1500 app close 10.0.0.7:1\n2000 app end 0";
+    let connections = blind_to("tcp_send_reset", script).containers[0].connections.clone();
+    assert_eq!((connections.refused, connections.refused_after_exit, connections.startup_refused), (None, None, None));
+    assert_eq!((connections.aborted, connections.peers.map(|peers| peers.listed.len())), (Some(0), Some(1)));
+    let earlier = Case { sight: Sight::without(Sight::EARLIER), ..Case::default() };
+    let told = earlier.run(&format!("0 app start\n{script}"));
+    let of = &told.finished[0].containers[0].connections;
+    assert_eq!((of.aborted, of.internal, of.kubelet, of.outbound_failed, of.refused), (None, None, None, None, None));
+    assert_eq!((of.peers.as_ref(), of.zombie.map(|zombie| zombie.inbound)), (None, Some(2)));
+}
+
+#[test]
 fn without_signals_or_ends_nothing_is_graceful_or_completed() {
     for hook in ["signal_generate", "sched_process_exit"] {
         let timeline = blind_to(hook, "1000 app term\n1001 app deliver TERM handler\n2000 app end 0");
