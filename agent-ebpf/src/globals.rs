@@ -111,4 +111,38 @@ globals! {
     mark_victim_form,
     /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
     exit_passes_group_dead,
+    /// `task_struct.nsproxy`
+    task_nsproxy,
+    /// `nsproxy.net_ns`
+    nsproxy_net_ns,
+    /// `net.ns.inum`
+    net_inum,
+    /// `net.hash_mix`
+    net_hash_mix,
+    /// `sock.__sk_common.skc_net.net`
+    sock_net,
+    /// `sock.__sk_common.skc_family`
+    sock_family,
+    /// `sock.__sk_common.skc_dport`
+    sock_dport,
+    /// `sock.__sk_common.skc_daddr`
+    sock_daddr,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    sock_rcv_saddr,
+    /// `sock.__sk_common.skc_v6_daddr`; 0 in a kernel without IPv6
+    sock_v6_daddr,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`; 0 in a kernel without IPv6
+    sock_v6_rcv_saddr,
+    /// `inet_sock.inet_sport`, from the start of the `sock`
+    inet_sport,
+    /// `sk_buff.dev`
+    skb_dev,
+    /// `sk_buff.head`
+    skb_head,
+    /// `sk_buff.network_header`
+    skb_network_header,
+    /// `sk_buff.transport_header`
+    skb_transport_header,
+    /// `net_device.nd_net.net`
+    net_device_net,
 }

@@ -17,9 +17,13 @@ static GLOBALS: Globals = Globals::ZERO;
 macro_rules! global {
     ($field:ident) => {
         // SAFETY: a static is always readable.
-        unsafe { read_volatile(&raw const GLOBALS.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::GLOBALS.$field) }
     };
 }
+
+// After the macro, which it uses.
+mod network;
+pub(crate) use network::Syn;
 
 /// Signals by number. They are the same on every architecture this runs on (include/uapi/asm-generic/signal.h).
 pub(crate) const SIGHUP: u32 = 1;

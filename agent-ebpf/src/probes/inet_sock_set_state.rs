@@ -12,12 +12,15 @@ use gracetrace_ebpf::{Counters, Hook, Socket};
 
 use crate::kernel::Sock;
 use crate::state::{self, SOCKETS, Tracked};
+use crate::{gone, ports};
 
 /// States of include/net/tcp_states.h.
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
+const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
+const TCP_LISTEN: i32 = 10;
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -32,6 +35,7 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
     let sock = Sock(ctx.arg(0));
+    places(sock, old, new);
     if new == TCP_ESTABLISHED {
         if old == TCP_SYN_RECV || old == TCP_SYN_SENT {
             established(sock, old == TCP_SYN_RECV);
@@ -43,12 +47,24 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     Some(())
 }
 
+/// What is not about a connection that is, or was: listeners, and connects that fail.
+#[inline(always)]
+fn places(sock: Sock, old: i32, new: i32) -> Option<()> {
+    match (old, new) {
+        (_, TCP_LISTEN) => ports::listens(sock),
+        (TCP_LISTEN, _) => ports::listens_no_more(sock),
+        (TCP_SYN_SENT, TCP_CLOSE) => gone::could_not_connect(sock),
+        _ => None,
+    }
+}
+
 #[inline(always)]
 fn established(sock: Sock, inbound: bool) -> Option<()> {
     let container = state::container(sock.cgroup_id())?;
     if sock.protocol() != IPPROTO_TCP {
         return None;
     }
+    gone::connected(sock, inbound);
     let key = sock.0 as u64;
     let counters = container.counters();
     // SAFETY: only addresses are taken; the time is one word.

@@ -12,6 +12,7 @@ use aya_log_ebpf::debug;
 use gracetrace_ebpf::{ARGV_LEN, Entered, Exec, FILENAME_LEN, FLAG_ENTERED, FLAG_INIT, Hook};
 
 use crate::kernel::{self, Task};
+use crate::ports;
 use crate::state::{self, ENTERED, Record, TREE};
 
 const HOOK: Hook = Hook::SchedProcessExec;
@@ -34,6 +35,13 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let parent = task.real_parent();
     let parent_cgroup = parent.cgroup_id();
     let entered = parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id);
+    if entered {
+        let (own, host) = (task.network_namespace(), parent.network_namespace());
+        // The runtime is the node's.
+        if own != host {
+            ports::is_of_a_pod(own);
+        }
+    }
     let init_pid = container.init_pid();
     if !entered && init_pid != 0 && init_pid != tgid {
         return None;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use aya::maps::{Map, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, ProgramError};
+use aya::programs::{BtfTracePoint, FEntry, ProgramError};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
 use aya_log::EbpfLogger;
@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 use super::btf::{self, BtfError};
 use super::maps::Maps;
-use super::offsets::Offsets;
+use super::offsets::{Offsets, RESET_FUNCTIONS, ResetForm};
 use super::packets::{NOWHERE, Packets};
 use super::ring::{Ring, ToTracing};
 use super::{HookStatus, Probe};
@@ -114,7 +114,7 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
             Some(format!("this kernel has no {what}"))
         } else {
             let loaded = match hook.is_tracepoint() {
-                true => attach(&mut programs, hook, &kernel_types).map(|()| None),
+                true => attach(&mut programs, hook, offsets.reset, &kernel_types).map(|()| None),
                 false => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
             };
             match loaded {
@@ -164,11 +164,31 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .load(OBJECT)
 }
 
-fn attach(programs: &mut Ebpf, hook: Hook, kernel_types: &Btf) -> Result<(), ProgramError> {
+fn attach(programs: &mut Ebpf, hook: Hook, reset: ResetForm, kernel_types: &Btf) -> Result<(), ProgramError> {
+    if hook == Hook::TcpSendReset && reset == ResetForm::Functions {
+        return attach_functions(programs, kernel_types);
+    }
     let program = programs.program_mut(hook.name()).ok_or(ProgramError::NotLoaded)?;
     let program: &mut BtfTracePoint = program.try_into()?;
     program.load(hook.name(), kernel_types)?;
     program.attach()?;
+    Ok(())
+}
+
+/// Where the tracepoint does not tell of SYNs without a socket. IPv6 may be a module or not there at all, and its function
+/// in no types that are known here: then IPv4 is seen by itself.
+fn attach_functions(programs: &mut Ebpf, kernel_types: &Btf) -> Result<(), ProgramError> {
+    for (index, function) in RESET_FUNCTIONS.into_iter().enumerate() {
+        let program: &mut FEntry = programs.program_mut(function).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        match program.load(function, kernel_types) {
+            Err(ProgramError::Btf(error)) if index > 0 => {
+                tracing::warn!("refused connections over IPv6 are not seen: {error}");
+                break;
+            }
+            result => result?,
+        }
+        program.attach()?;
+    }
     Ok(())
 }
 

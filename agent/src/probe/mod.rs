@@ -15,6 +15,7 @@ pub use load::{LoadError, Options};
 pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -148,8 +149,8 @@ impl Probe {
     pub fn misses(&self) -> Vec<(Hook, u64)> {
         let attached = self.hooks.iter().filter(|status| status.missing.is_none());
         let missed = attached.filter_map(|status| {
-            let program = self.programs.program(status.hook.name())?;
-            Some((status.hook, misses::of(program.fd().ok()?.as_fd())?))
+            let fds = self.programs_of(status.hook).filter_map(|program| program.fd().ok());
+            Some((status.hook, fds.filter_map(|fd| misses::of(fd.as_fd())).reduce(u64::saturating_add)?))
         });
         missed.collect()
     }
@@ -158,14 +159,20 @@ impl Probe {
     pub fn hook_usage(&self) -> Vec<HookUsage> {
         let mut hooks = Vec::new();
         for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
-            let info = match self.programs.program(status.hook.name()) {
-                Some(Program::BtfTracePoint(program)) => program.info(),
-                Some(Program::CgroupSkb(program)) => program.info(),
-                _ => continue,
-            };
-            let Ok(info) = info else { continue };
-            hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
+            let mut usage = HookUsage { hook: status.hook, runs: 0, time: Duration::ZERO };
+            for info in self.programs_of(status.hook).filter_map(|program| program.info().ok()) {
+                usage.runs = usage.runs.saturating_add(info.run_count());
+                usage.time = usage.time.saturating_add(info.run_time());
+            }
+            hooks.push(usage);
         }
         hooks
+    }
+
+    /// The loaded programs of a hook: one, but for the two functions that stand in for a tracepoint.
+    fn programs_of(&self, hook: Hook) -> impl Iterator<Item = &Program> {
+        let instead = if hook == Hook::TcpSendReset { offsets::RESET_FUNCTIONS.as_slice() } else { &[] };
+        let names = iter::once(hook.name()).chain(instead.iter().copied());
+        names.filter_map(|name| self.programs.program(name)).filter(|program| program.fd().is_ok())
     }
 }

@@ -1,0 +1,45 @@
+//! Addresses of pods that have gone, and connects to them that fail: routes that are out of date.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap};
+use gracetrace_ebpf::TALLY_STALE;
+
+use crate::kernel::Sock;
+use crate::{ports, state};
+
+/// How often a connect to the address has failed, by address in network byte order, IPv4 mapped into IPv6. Made and
+/// taken out by the agent.
+#[map]
+static GONE: HashMap<[u32; 4], u64> = HashMap::with_max_entries(1_024, 0);
+
+/// How many there are, as the agent says: mostly none, and then nobody looks for any.
+#[map]
+static GONE_LEN: Array<u64> = Array::with_max_entries(1, 0);
+
+/// A connect of any process has failed.
+#[inline(always)]
+pub(crate) fn could_not_connect(sock: Sock) -> Option<()> {
+    if is_empty() || !sock.is_tcp() {
+        return None;
+    }
+    let count = GONE.get_ptr_mut(sock.peer_address()?)?;
+    state::add(count, 1);
+    ports::tally(TALLY_STALE, 1);
+    Some(())
+}
+
+/// A container has connected, or was connected to: somebody is where that was.
+#[inline(always)]
+pub(crate) fn connected(sock: Sock, inbound: bool) -> Option<()> {
+    if is_empty() {
+        return None;
+    }
+    let alive = if inbound { sock.local_address() } else { sock.peer_address() }?;
+    let _ = GONE.remove(alive);
+    Some(())
+}
+
+#[inline(always)]
+fn is_empty() -> bool {
+    GONE_LEN.get(0).is_none_or(|len| *len == 0)
+}
