@@ -71,7 +71,7 @@ impl Refusals {
         }
         if self.has_changed(TALLY_STALE)? {
             for (address, told) in &mut self.addresses {
-                let failed = self.gone.map.get(&bytes(*address), 0).map_or(0, |gone| failed(gone));
+                let failed = self.gone.map.get(&bytes(*address), 0).map_or(0, failed);
                 if failed > *told {
                     news.events.push(stale(*address, failed - *told, now));
                     *told = failed;
@@ -100,7 +100,7 @@ impl Refusals {
     pub(super) fn address_taken(&mut self, address: IpAddr, now: BootTime) -> Result<Event, ProbeError> {
         let told = self.addresses.remove(&address).unwrap_or(0);
         self.tell_len()?;
-        let failed = self.gone.map.get(&bytes(address), 0).map_or(0, |gone| failed(gone));
+        let failed = self.gone.map.get(&bytes(address), 0).map_or(0, failed);
         self.gone.remove(bytes(address))?;
         Ok(stale(address, failed.saturating_sub(told), now))
     }
