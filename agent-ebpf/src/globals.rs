@@ -111,8 +111,6 @@ globals! {
     sock_state,
     /// `sock.skc_family`
     sock_family,
-    /// `sock.skc_num`: the own port, a number
-    sock_num,
     /// `sock.skc_dport`: the peer's port, in network byte order
     sock_dport,
     /// `sock.skc_daddr`
@@ -149,4 +147,18 @@ globals! {
     connection_records,
     /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
     exit_passes_group_dead,
+    /// `net.hash_mix`
+    net_hash_mix,
+    /// `inet_sock.inet_sport`, from the start of the `sock`
+    inet_sport,
+    /// `sk_buff.dev`
+    skb_dev,
+    /// `sk_buff.head`
+    skb_head,
+    /// `sk_buff.network_header`
+    skb_network_header,
+    /// `sk_buff.transport_header`
+    skb_transport_header,
+    /// `net_device.nd_net.net`
+    net_device_net,
 }

@@ -24,6 +24,10 @@ macro_rules! global {
 }
 pub(crate) use global;
 
+// After the macro, which it uses.
+mod network;
+pub(crate) use network::{Net, Syn};
+
 /// Signals by number. They are the same on every architecture this runs on (include/uapi/asm-generic/signal.h).
 pub(crate) const SIGHUP: u32 = 1;
 pub(crate) const SIGINT: u32 = 2;

@@ -1,5 +1,7 @@
 //! The programs that run in the kernel. One file a hook in [`probes`]; what they share is in [`state`] (the maps),
-//! [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures) and [`segment`] (packets).
+//! [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures), [`sock`] (sockets), [`segment`]
+//! (packets), [`connections`] (those that are counted), [`ports`] (who listens where) and [`gone`] (addresses of pods that
+//! have gone).
 //!
 //! Built for the target `bpfel-unknown-none` this is the object that the agent embeds; built for the host it is empty,
 //! so that one `cargo check --workspace` covers everything.
@@ -20,6 +22,10 @@ mod sock;
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod segment;
+#[cfg(target_arch = "bpf")]
+mod ports;
+#[cfg(target_arch = "bpf")]
+mod gone;
 
 /// Helpers such as `bpf_probe_read_kernel` are open to programs under the GPL only (`gpl_only` in
 /// kernel/trace/bpf_trace.c); this string is one that the kernel takes for it (`license_is_gpl_compatible`).

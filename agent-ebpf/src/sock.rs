@@ -2,7 +2,7 @@
 
 use gracetrace_ebpf::SOCK_CGROUP_TAGGED;
 
-use crate::kernel::{Cgroup, global, load, probe_read};
+use crate::kernel::{Cgroup, Net, global, load, probe_read};
 use crate::state;
 
 /// States of include/net/tcp_states.h.
@@ -78,11 +78,10 @@ impl<const TYPED: bool> Sock<TYPED> {
         probe_read((kn + u64::from(global!(kernfs_node_id))) as *const u8)
     }
 
-    /// Inode number of its network namespace.
+    /// The network namespace it was made in.
     #[inline(always)]
-    pub(crate) fn netns(self) -> u32 {
-        let net: *const u8 = self.address(global!(sock_net));
-        if TYPED { load(net, global!(net_inum)) } else { probe_read(net.wrapping_add(global!(net_inum) as usize)) }
+    pub(crate) fn network(self) -> Net<TYPED> {
+        Net(self.address(global!(sock_net)))
     }
 
     #[inline(always)]
@@ -90,9 +89,12 @@ impl<const TYPED: bool> Sock<TYPED> {
         if TYPED { load(self.0, offset) } else { probe_read::<u64>(self.0.wrapping_add(offset as usize)) as *const u8 }
     }
 
+    /// Its own port. Not `skc_num`: that of a socket with a port of the kernel's choice is 0 again when its end is told
+    /// (`inet_put_port` in `tcp_set_state`).
     #[inline(always)]
     pub(crate) fn own_port(self) -> u16 {
-        self.member(global!(sock_num))
+        // A socket of TCP is an `inet_sock`, which the verifier does not know.
+        u16::from_be(probe_read(self.0.wrapping_add(global!(inet_sport) as usize)))
     }
 
     #[inline(always)]
@@ -120,14 +122,11 @@ impl<const TYPED: bool> Sock<TYPED> {
         [self.member(offset), self.member(offset + 4), self.member(offset + 8), self.member(offset + 12)]
     }
 
-    /// Whether its other end is in the same pod: by the loopback device, or by the pod's own address. In the host's
-    /// network namespace those are of any process of the node.
+    /// Whether its other end is in the same pod: by the loopback device, or by the pod's own address; or sent to its
+    /// loopback address by a redirection, as meshes do. In the host's network namespace those are of any process of the node.
     #[inline(always)]
     pub(crate) fn is_within_pod(self, ends: &Ends) -> bool {
-        (ends.is_loopback() || ends.is_to_itself()) && {
-            let host = state::host_netns();
-            host == 0 || self.netns() != host
-        }
+        ends.are_within_pod(|| self.network().number())
     }
 
     /// Bytes of data received, and sent and acknowledged; 0 where the kernel does not count them. Its counts have the FIN
@@ -145,11 +144,18 @@ impl<const TYPED: bool> Sock<TYPED> {
 }
 
 impl Ends {
+    /// The same of ends in any network namespace, by its inode number.
+    #[inline(always)]
+    pub(crate) fn are_within_pod(&self, network: impl FnOnce() -> u32) -> bool {
+        (self.is_loopback() || self.is_to_itself()) && {
+            let host = state::host_netns();
+            host == 0 || network() != host
+        }
+    }
+
     #[inline(always)]
     fn is_loopback(&self) -> bool {
-        let [a, b, c, d] = self.peer;
-        let upper = a | b;
-        upper == 0 && ((c == MAPPED && u32::from_be(d) >> 24 == 127) || (c == 0 && d == 1_u32.to_be()))
+        is_loopback(self.peer) || is_loopback(self.own)
     }
 
     #[inline(always)]
@@ -158,4 +164,10 @@ impl Ends {
         let ([a, b, c, d], [e, f, g, h]) = (self.peer, self.own);
         (a ^ e | b ^ f | c ^ g | d ^ h) == 0
     }
+}
+
+/// Whether an address is of the loopback device.
+#[inline(always)]
+fn is_loopback([a, b, c, d]: Address) -> bool {
+    a | b == 0 && ((c == MAPPED && u32::from_be(d) >> 24 == 127) || (c == 0 && d == 1_u32.to_be()))
 }

@@ -3,8 +3,9 @@
 //!
 //! Feeds: connections by container: open, established, late, aborted, failed, the last one's time; those from within the
 //! pod and from the kubelet apart. Writes no record, but for a container that is terminating: then one for each change.
-//! Every other record carries a snapshot of the counts.
-//! Without it: nothing is said about connections.
+//! Every other record carries a snapshot of the counts. Who listens on which port, for `tcp_send_reset`; connects to
+//! addresses of pods that have gone.
+//! Without it: nothing is said about connections, and refused ones belong to nobody.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -13,9 +14,9 @@ use gracetrace_ebpf::{
     CONNECTION_INBOUND, CONNECTION_LATE, CONNECTION_OPENED, Connection, Hook, Socket, WORD_SEEDING,
 };
 
-use crate::connections;
-use crate::sock::{Ends, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
+use crate::sock::{Ends, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
 use crate::state::{self, Record, Tracked};
+use crate::{connections, gone, ports};
 
 const HOOK: Hook = Hook::InetSockSetState;
 
@@ -43,6 +44,10 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         closed(sock, old, new == TCP_CLOSE)
     } else if old == TCP_SYN_SENT && new == TCP_CLOSE {
         failed(sock)
+    } else if new == TCP_LISTEN {
+        ports::listens(sock)
+    } else if old == TCP_LISTEN {
+        ports::listens_no_more(sock)
     } else {
         None
     }
@@ -58,6 +63,7 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
         return if inbound { None } else { connections::set_kubelet(sock) };
     }
     let container = Tracked::of(entry.owner)?;
+    gone::connected(sock, inbound);
     let counters = container.counters();
     let ends = sock.ends()?;
     if sock.is_within_pod(&ends) {
@@ -127,7 +133,14 @@ fn closed(sock: Sock<true>, old: i32, aborted: bool) -> Option<()> {
 
 #[inline(always)]
 fn failed(sock: Sock<true>) -> Option<()> {
-    let container = state::container(sock.cgroup_id())?;
+    let entry = state::any_cgroup(sock.cgroup_id());
+    if entry.is_some_and(|entry| entry.kind == CGROUP_KIND_KUBELET) {
+        return ports::take_back(sock);
+    }
+    // Whoever it is: it need not be a pod's.
+    gone::could_not_connect(sock);
+    let entry = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR)?;
+    let container = Tracked::of(entry.owner)?;
     let ends = sock.ends()?;
     if !sock.is_tcp() || sock.is_within_pod(&ends) {
         return None;

@@ -16,10 +16,10 @@ use gracetrace_ebpf::{
     WORD_SEEDED, WORD_SEEDING,
 };
 
-use crate::connections;
 use crate::kernel;
 use crate::sock::{Sock, TCP_LISTEN, is_open};
 use crate::state::{self, Tracked};
+use crate::{connections, ports};
 
 /// Ports that something listens on, as the first program has found.
 #[map]
@@ -96,8 +96,9 @@ fn listener(visit: Visit, seeding: u64) -> Option<()> {
         return if is_open(tcp_state) { connections::set_kubelet(sock) } else { None };
     }
     if tcp_state == TCP_LISTEN {
-        let port = Listener { netns: sock.netns(), port: u32::from(sock.own_port()) };
+        let port = Listener { netns: sock.network().number(), port: u32::from(sock.own_port()) };
         let _ = LISTENERS.insert(port, seeding, 0);
+        ports::listens_already(sock, Tracked::of(entry.owner)?);
     }
     Some(())
 }
@@ -113,7 +114,7 @@ fn connection(visit: Visit, seeding: u64) -> Option<()> {
     if sock.is_within_pod(&ends) {
         return None;
     }
-    let port = Listener { netns: sock.netns(), port: u32::from(sock.own_port()) };
+    let port = Listener { netns: sock.network().number(), port: u32::from(sock.own_port()) };
     // SAFETY: a value is one word.
     let inbound = unsafe { LISTENERS.get(port) }.is_some_and(|number| *number == seeding);
     if inbound && connections::is_kubelet(sock, &ends, state::now()) {

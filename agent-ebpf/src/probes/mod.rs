@@ -17,3 +17,6 @@ mod cgroup_notify_populated;
 mod cgroup_skb_egress;
 mod cgroup_skb_ingress;
 mod iter_task_file;
+mod tcp_send_reset;
+mod tcp_v4_send_reset;
+mod tcp_v6_send_reset;

@@ -1,8 +1,9 @@
 //! Hook: `sched_process_exec(task, old_pid, binprm)`, at the end of a successful execve(2), in the new program's
 //! process.
 //!
-//! Feeds: start and command of exec hooks, probes and execs by hand; a container's init.
-//! Without it: no exec hook is seen, and the init is known only where the agent finds it by itself.
+//! Feeds: start and command of exec hooks, probes and execs by hand; a container's init; which network namespaces are pods'.
+//! Without it: no exec hook is seen, the init is known only where the agent finds it by itself, and clients that come before
+//! a container listens are not counted.
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;
@@ -12,7 +13,7 @@ use gracetrace_ebpf::{ARGV_LEN, Exec, FILENAME_LEN, FLAG_ENTERED, FLAG_INIT, Hoo
 
 use crate::kernel::{self, Task};
 use crate::state::{self, Record};
-use crate::tree;
+use crate::{ports, tree};
 
 const HOOK: Hook = Hook::SchedProcessExec;
 const FILENAME_WORDS: usize = FILENAME_LEN / 8;
@@ -41,7 +42,13 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let parent = task.real_parent();
     let parent_cgroup = parent.cgroup_id();
     let entered = parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id);
-    if !entered {
+    if entered {
+        // The runtime is the node's. Its leader: a thread of it may be in the pod's namespace already.
+        let (own, host) = (task.network_namespace(), parent.group_leader().network_namespace());
+        if host != 0 && own != host {
+            ports::is_of_a_pod(own);
+        }
+    } else {
         tree::root_of(task);
     }
     let init_pid = container.init_pid();

@@ -140,7 +140,8 @@ impl Evidence {
                 let marks = self.marks();
                 self.peers.record(at, change, marks, config.max_peers);
             }
-            Kind::Lost | Kind::KubeletWatched(_) | Kind::ConnectionsSeeded { .. } => {}
+            Kind::Lost | Kind::Counted | Kind::KubeletWatched(_) => {}
+            Kind::ConnectionsSeeded { .. } | Kind::StaleConnections { .. } => {}
         }
     }
 
@@ -244,7 +245,7 @@ fn counts(event: &Event) -> bool {
         Kind::CgroupRemoved => event.counters != Counters::default(),
         // These are the kubelet's records: what is counted there need not be the container's.
         Kind::HookRequest(_) | Kind::HookResponse { .. } | Kind::KubeletWatched(_) => false,
-        Kind::ConnectionsSeeded { .. } => false,
+        Kind::ConnectionsSeeded { .. } | Kind::StaleConnections { .. } => false,
         _ => true,
     }
 }

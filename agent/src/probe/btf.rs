@@ -150,6 +150,11 @@ impl<'a> Btf<'a> {
         parameters.skip(1).map(is_pointer).collect()
     }
 
+    /// Whether there is a function of this name that a program can be attached to.
+    pub(super) fn has_function(&self, name: &str) -> bool {
+        self.named(kind::FUNC, name).next().is_some()
+    }
+
     fn member_of(&self, mut structure: Type<'a>, path: &str) -> Option<Member> {
         let mut offset = 0;
         let mut size = 0;

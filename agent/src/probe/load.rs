@@ -6,7 +6,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use aya::maps::{Map, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, ProgramError};
+use aya::programs::{BtfTracePoint, FEntry, ProgramError};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
 use aya_log::EbpfLogger;
@@ -15,8 +15,9 @@ use zerocopy::IntoBytes;
 
 use super::btf::{self, BtfError};
 use super::maps::Maps;
-use super::offsets::Offsets;
+use super::offsets::{Offsets, RESET_FUNCTIONS, ResetForm};
 use super::packets::{NOWHERE, Packets};
+use super::refusals::Refusals;
 use super::ring::{Ring, ToTracing};
 use super::{HookStatus, Probe, seeding};
 
@@ -161,8 +162,9 @@ fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result
     if hooks.iter().any(|status| status.hook == Hook::IterTaskFile && status.missing.is_none()) {
         seeding::find_host_netns(&mut programs).map_err(LoadError::Walk)?;
     }
+    let refusals = Refusals::take(&mut programs)?;
     let ring = Ring::new(events, messages).map_err(LoadError::Wait)?;
-    Ok(Probe { ring, maps, hooks, packets, programs, _stats: stats })
+    Ok(Probe { ring, maps, hooks, packets, refusals, programs, _stats: stats })
 }
 
 pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, LoadError> {
@@ -187,6 +189,9 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
 
 /// Attaches a hook's program, and its standby where there is to be one: both, or none of them.
 fn attach(programs: &mut Ebpf, hook: Hook, offsets: &Offsets, kernel_types: &Btf) -> Result<(), ProgramError> {
+    if hook == Hook::TcpSendReset && offsets.reset == ResetForm::Functions {
+        return attach_functions(programs, kernel_types);
+    }
     let standby = hook.standby().filter(|_| offsets.has_standbys());
     let names = [Some(hook.name()), standby].into_iter().flatten();
     for name in names.clone() {
@@ -201,6 +206,23 @@ fn attach(programs: &mut Ebpf, hook: Hook, offsets: &Offsets, kernel_types: &Btf
             }
             return Err(error);
         }
+    }
+    Ok(())
+}
+
+/// Where the tracepoint does not tell of SYNs without a socket. IPv6 may be a module or not there at all, and its function
+/// in no types that are known here: then IPv4 is seen by itself.
+fn attach_functions(programs: &mut Ebpf, kernel_types: &Btf) -> Result<(), ProgramError> {
+    for (index, function) in RESET_FUNCTIONS.into_iter().enumerate() {
+        let program: &mut FEntry = programs.program_mut(function).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        match program.load(function, kernel_types) {
+            Err(ProgramError::Btf(error)) if index > 0 => {
+                tracing::warn!("refused connections over IPv6 are not seen: {error}");
+                break;
+            }
+            result => result?,
+        }
+        program.attach()?;
     }
     Ok(())
 }

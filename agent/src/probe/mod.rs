@@ -7,6 +7,7 @@ mod seeding;
 mod maps;
 mod misses;
 mod without;
+mod refusals;
 mod offsets;
 mod btf;
 pub mod decode;
@@ -18,6 +19,8 @@ pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 pub use seeding::Seeding;
 
+use std::iter;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +40,7 @@ pub struct Probe {
     maps: maps::Maps,
     hooks: Vec<HookStatus>,
     packets: packets::Packets,
+    refusals: refusals::Refusals,
     programs: Ebpf,
     /// While this is open the kernel takes the time of every run.
     _stats: Option<OwnedFd>,
@@ -67,6 +71,20 @@ pub struct HookUsage {
     pub runs: u64,
     /// How long it ran, all in all.
     pub time: Duration,
+}
+
+/// What is new of connections that could not be made: [`Probe::refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// [`Kind::Counted`] for each container of which SYNs were refused since the last call, and
+    /// [`Kind::StaleConnections`] for each address.
+    ///
+    /// [`Kind::Counted`]: crate::model::Kind::Counted
+    /// [`Kind::StaleConnections`]: crate::model::Kind::StaleConnections
+    pub events: Vec<Event>,
+    /// Refused SYNs that are counted nowhere, since the programs were loaded: no container came to listen for them, or
+    /// there were too many ports at once.
+    pub left_out: u64,
 }
 
 /// A call into the kernel failed after the programs were loaded.
@@ -170,12 +188,35 @@ impl Probe {
 
     /// Makes the programs forget a cgroup, and the container if it is one.
     pub fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
+        self.refusals.forget(cgroup);
         self.maps.untrack(cgroup)
+    }
+
+    /// What is new of connections that could not be made. Cheap where nothing is. `now` goes into the events.
+    pub fn refused(&mut self, now: BootTime) -> Result<Refused, ProbeError> {
+        self.refusals.news(&self.maps, now)
+    }
+
+    /// Makes the programs count connects to an address that a pod has left.
+    pub fn address_gone(&mut self, address: IpAddr) -> Result<(), ProbeError> {
+        self.refusals.address_gone(address)
+    }
+
+    /// Somebody has the address again, or it has been watched for long enough. Gives what has not been told of it.
+    pub fn address_taken(&mut self, address: IpAddr, now: BootTime) -> Result<Event, ProbeError> {
+        self.refusals.address_taken(address, now)
+    }
+
+    /// Forgets ports of containers that are gone. Reads whole maps where something was added to them: for a slow timer.
+    pub fn sweep_ports(&mut self, now: BootTime) -> Result<(), ProbeError> {
+        self.refusals.sweep(&self.maps, now)
     }
 
     /// How full the maps are. Reads whole maps: for a slow timer.
     pub fn map_usage(&self) -> Vec<MapUsage> {
-        self.maps.usage()
+        let mut usage = self.maps.usage();
+        usage.extend(self.refusals.usage());
+        usage
     }
 
     /// How many events of a hook were lost at most because the kernel left out a run of its program, of the hooks that are
@@ -196,6 +237,7 @@ impl Probe {
                 let info = match program {
                     Program::BtfTracePoint(program) => program.info(),
                     Program::CgroupSkb(program) => program.info(),
+                    Program::FEntry(program) => program.info(),
                     _ => continue,
                 };
                 let Ok(info) = info else { continue };
@@ -213,9 +255,10 @@ impl Probe {
         self.hooks.iter().filter(|status| status.missing.is_none()).map(|status| status.hook)
     }
 
-    /// A hook's program, and its standby if it is loaded.
+    /// The loaded programs of a hook: one, but for a standby, and for the two functions that stand in for a tracepoint.
     fn programs_of(&self, hook: Hook) -> impl Iterator<Item = &Program> {
-        let standby = hook.standby().and_then(|name| self.programs.program(name)).filter(|it| it.fd().is_ok());
-        self.programs.program(hook.name()).into_iter().chain(standby)
+        let instead = if hook == Hook::TcpSendReset { offsets::RESET_FUNCTIONS.as_slice() } else { &[] };
+        let names = iter::once(hook.name()).chain(hook.standby()).chain(instead.iter().copied());
+        names.filter_map(|name| self.programs.program(name)).filter(|program| program.fd().is_ok())
     }
 }

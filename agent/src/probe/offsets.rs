@@ -5,11 +5,16 @@ use gracetrace_ebpf::{Globals, Hook, MARK_VICTIM_PID, MARK_VICTIM_TASK, SOCK_CGR
 
 use super::btf::Btf;
 
+/// The functions that answer with a reset. The second is not there in a kernel without IPv6.
+pub(super) const RESET_FUNCTIONS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
+
 /// The globals, and what the kernel does not have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offsets {
     /// For the programs. What is missing is 0, and no program that reads it is loaded.
     pub(super) globals: Globals,
+    /// What tells of a SYN that is refused.
+    pub(super) reset: ResetForm,
     missing: Vec<(&'static [Hook], String)>,
 }
 
@@ -31,7 +36,9 @@ impl Offsets {
             None => offsets.missing.push((&[Hook::SchedProcessExec], "struct upid".to_owned())),
         }
         offsets.resolve_sock_cgroup(btf);
-        for hook in Hook::ALL.into_iter().filter(|hook| hook.is_tracepoint()) {
+        offsets.resolve_reset(btf);
+        let by_tracepoint = |hook: &Hook| hook.is_tracepoint() && *hook != Hook::TcpSendReset;
+        for hook in Hook::ALL.into_iter().filter(by_tracepoint) {
             if btf.tracepoint(hook.name()).is_none() {
                 offsets.missing.push((only(hook), format!("tracepoint {}", hook.name())));
             }
@@ -54,6 +61,15 @@ impl Offsets {
         self.globals.exit_passes_group_dead != 0
     }
 
+    fn resolve_reset(&mut self, btf: &Btf<'_>) {
+        let parameters = btf.tracepoint(Hook::TcpSendReset.name()).unwrap_or_default();
+        self.reset = if parameters.len() > 2 { ResetForm::Tracepoint } else { ResetForm::Functions };
+        if self.reset == ResetForm::Functions && !btf.has_function(RESET_FUNCTIONS[0]) {
+            let what = format!("tracepoint tcp_send_reset with a reason, and no function {}", RESET_FUNCTIONS[0]);
+            self.missing.push((RESET, what));
+        }
+    }
+
     fn resolve_sock_cgroup(&mut self, btf: &Btf<'_>) {
         let forms = [("sk_cgrp_data.cgroup", SOCK_CGROUP_POINTER), ("sk_cgrp_data.val", SOCK_CGROUP_TAGGED)];
         match forms.into_iter().find_map(|(path, form)| Some((btf.member("sock", path)?, form))) {
@@ -64,6 +80,17 @@ impl Offsets {
             None => self.missing.push((SOCKET, "sock.sk_cgrp_data.cgroup".to_owned())),
         }
     }
+}
+
+/// How the kernel tells of a SYN that it answers with a reset because nobody listens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum ResetForm {
+    /// By the tracepoint: it has a third parameter, the reason. Since 6.10 it has that one and is there for SYNs without
+    /// a socket: see `agent-ebpf/src/probes/tcp_send_reset.rs`.
+    #[default]
+    Tracepoint,
+    /// By the functions that the tracepoint is in.
+    Functions,
 }
 
 /// A slice of just this hook.
@@ -106,6 +133,10 @@ const WALK: &[Hook] = &[Hook::IterTaskFile];
 const OPTIONAL: &[Hook] = &[];
 const CGROUP: &[Hook] = &[Hook::CgroupMkdir, Hook::CgroupRmdir, Hook::CgroupNotifyPopulated];
 const MKDIR: &[Hook] = &[Hook::CgroupMkdir];
+const RESET: &[Hook] = &[Hook::TcpSendReset];
+/// They tell network namespaces from each other.
+const NETWORK: &[Hook] = &[Hook::SchedProcessExec, Hook::InetSockSetState, Hook::TcpSendReset, Hook::IterTaskFile];
+const PROXY: &[Hook] = &[Hook::SchedProcessExec, Hook::IterTaskFile];
 /// They read members of a task.
 const TASK: &[Hook] =
     &[Hook::SchedProcessExec, Hook::SchedProcessFork, Hook::SchedProcessExit, Hook::SignalGenerate, Hook::MarkVictim];
@@ -169,22 +200,28 @@ wanted! {
     sock_protocol = "sock"."sk_protocol", [2], SOCKET;
     sock_state = "sock"."__sk_common.skc_state", [1], WALK;
     sock_family = "sock"."__sk_common.skc_family", [2], SOCKET;
-    sock_num = "sock"."__sk_common.skc_num", [2], SOCKET;
     sock_dport = "sock"."__sk_common.skc_dport", [2], SOCKET;
     sock_daddr = "sock"."__sk_common.skc_daddr", [4], SOCKET;
     sock_rcv_saddr = "sock"."__sk_common.skc_rcv_saddr", [4], SOCKET;
     sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr", [16], OPTIONAL;
     sock_v6_rcv_saddr = "sock"."__sk_common.skc_v6_rcv_saddr", [16], OPTIONAL;
     sock_net = "sock"."__sk_common.skc_net.net", [8], SOCKET;
-    net_inum = "net"."ns.inum", [4], SOCKET;
+    inet_sport = "inet_sock"."inet_sport", [2], SOCKET;
+    net_inum = "net"."ns.inum", [4], NETWORK;
+    net_hash_mix = "net"."hash_mix", [4], NETWORK;
     tcp_bytes_received = "tcp_sock"."bytes_received", [8], OPTIONAL;
     tcp_bytes_acked = "tcp_sock"."bytes_acked", [8], OPTIONAL;
     file_inode = "file"."f_inode", [8], WALK;
     file_private_data = "file"."private_data", [8], WALK;
     inode_mode = "inode"."i_mode", [2], WALK;
     socket_sk = "socket"."sk", [8], WALK;
-    task_nsproxy = "task_struct"."nsproxy", [8], WALK;
-    nsproxy_net_ns = "nsproxy"."net_ns", [8], WALK;
+    task_nsproxy = "task_struct"."nsproxy", [8], PROXY;
+    nsproxy_net_ns = "nsproxy"."net_ns", [8], PROXY;
+    skb_dev = "sk_buff"."dev", [8], RESET;
+    skb_head = "sk_buff"."head", [8], RESET;
+    skb_network_header = "sk_buff"."network_header", [2], RESET;
+    skb_transport_header = "sk_buff"."transport_header", [2], RESET;
+    net_device_net = "net_device"."nd_net.net", [8], RESET;
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use gracetrace_ebpf::Hook;
 /// One clause for people: the header of the hook's program says the same.
 pub(crate) fn without(hook: Hook) -> &'static str {
     match hook {
-        Hook::SchedProcessExec => "no exec hook is seen, and the init is known only where the agent finds it by itself",
+        Hook::SchedProcessExec => {
+            "no exec hook is seen, the init is known only where the agent finds it by itself, and clients that come before a container listens are not counted"
+        }
         Hook::SchedProcessFork => {
             "of a hook's descendants only those are counted whose parent is still there when they execute a program or exit"
         }
@@ -16,7 +18,7 @@ pub(crate) fn without(hook: Hook) -> &'static str {
         }
         Hook::SignalDeliver => "a signal that was not ignored at once counts as handled",
         Hook::MarkVictim => "an OOM kill looks like a crash by SIGKILL",
-        Hook::InetSockSetState => "nothing is said about connections",
+        Hook::InetSockSetState => "nothing is said about connections, and refused ones belong to nobody",
         Hook::CgroupMkdir => "what a container does before the agent has found it is missed",
         Hook::CgroupRmdir => "what is gone is found by the next walk of the tree",
         Hook::CgroupNotifyPopulated => "a container ends with its init's exit",

@@ -1,0 +1,261 @@
+//! Ports that containers listen on, and SYNs that were refused there: whose they are, and whose they may become.
+//!
+//! A SYN to a port where a container has listened and does not any more is that container's, as long as its state is
+//! there. To a port where nobody has, it waits for the container that will: in the network namespaces of pods only, in
+//! the host's own anybody may connect to anything. To a port where a container listens all the same, it is nobody's:
+//! another address, or a limit of the listener's (`tcp_abort_on_overflow` answers the ACK, not the SYN).
+//!
+//! A SYN that is refused in the moment between a listener's leaving the kernel's table and the word of it, or between
+//! the word of a new one and its being there, is nobody's either (`tcp_set_state`, `inet_csk_listen_start`).
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
+use gracetrace_ebpf::{
+    Counters, Flow, Hook, Port, PortKey, Refusal, TALLIES as TALLY_COUNT, TALLY_LEFT_OUT, TALLY_PLACES, TALLY_REFUSED,
+    WAITING_KEPT_NS, WAITING_SLOTS, Waiting,
+};
+
+use crate::kernel::Syn;
+use crate::sock::{Ends, Sock};
+use crate::state::{self, Tracked};
+
+/// Who listens where, or did. What belongs to containers that are gone is taken out by the agent.
+#[map]
+static PORTS: HashMap<PortKey, Port> = HashMap::with_max_entries(8_192, 0);
+
+/// SYNs that were refused where nobody has listened yet. What nobody came for is taken out by the agent.
+#[map]
+static WAITING: HashMap<PortKey, Waiting> = HashMap::with_max_entries(8_192, 0);
+
+/// Network namespaces of pods.
+#[map]
+static NAMESPACES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4_096, 0);
+
+/// SYNs that were counted a moment ago: should they turn out to be the kubelet's, it was none of its clients.
+#[map]
+static REFUSALS: LruHashMap<Flow, Refusal> = LruHashMap::with_max_entries(1_024, 0);
+
+/// What the agent looks at often, to know whether there is anything to look for. By `TALLY_…`.
+#[map]
+static TALLIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TALLY_COUNT, 0);
+
+/// Adds to one of [`TALLIES`].
+#[inline(always)]
+pub(crate) fn tally(which: u32, by: u64) {
+    if let Some(tally) = TALLIES.get_ptr_mut(which) {
+        state::add(tally, by);
+    }
+}
+
+/// A namespace is a pod's.
+#[inline(always)]
+pub(crate) fn is_of_a_pod(namespace: u64) {
+    if namespace != 0 {
+        let _ = NAMESPACES.insert(namespace, 1, 0);
+    }
+}
+
+/// A socket begins to listen.
+#[inline(always)]
+pub(crate) fn listens(sock: Sock<true>) -> Option<()> {
+    let container = state::container(sock.cgroup_id())?;
+    let key = place(sock)?;
+    tally(TALLY_PLACES, 1);
+    let new = Port { owner: container.id, listening: 1, changed_at: state::now() };
+    // Another may be first, on another CPU.
+    if PORTS.get_ptr_mut(key).is_some() || PORTS.insert(key, new, BPF_NOEXIST.into()).is_err() {
+        let Some(port) = PORTS.get_ptr_mut(key) else {
+            container.count_lost(Hook::TcpSendReset);
+            return None;
+        };
+        // SAFETY: a map value, which stays mapped while the program runs; each word is written whole.
+        unsafe {
+            (&raw mut (*port).owner).write_volatile(new.owner);
+            (&raw mut (*port).changed_at).write_volatile(new.changed_at);
+            state::add((&raw mut (*port).listening).cast(), 1);
+        }
+    }
+
+    let slot = slot(key);
+    // SAFETY: plain words.
+    let waiting: Waiting = *unsafe { WAITING.get(slot) }?;
+    if waiting.port != u64::from(key.port) {
+        return None;
+    }
+    // Only one can remove it.
+    WAITING.remove(slot).ok()?;
+    // SAFETY: only the address is taken.
+    state::add(unsafe { &raw mut (*container.counters()).startup_refused }, waiting.count);
+    tally(TALLY_REFUSED, 1);
+    Some(())
+}
+
+/// A socket is found listening that nobody has seen begin with it.
+#[inline(always)]
+pub(crate) fn listens_already<const TYPED: bool>(sock: Sock<TYPED>, container: Tracked) -> Option<()> {
+    let key = place(sock)?;
+    let host = state::host_netns();
+    if host != 0 && sock.network().number() != host {
+        is_of_a_pod(key.namespace);
+    }
+    // SAFETY: only whether it is there is asked.
+    if unsafe { PORTS.get(key) }.is_some() {
+        return None;
+    }
+    let new = Port { owner: container.id, listening: 1, changed_at: state::now() };
+    if PORTS.insert(key, new, BPF_NOEXIST.into()).is_ok() {
+        tally(TALLY_PLACES, 1);
+    }
+    Some(())
+}
+
+/// A socket listens no more.
+#[inline(always)]
+pub(crate) fn listens_no_more(sock: Sock<true>) -> Option<()> {
+    let container = state::container(sock.cgroup_id())?;
+    let key = place(sock)?;
+    tally(TALLY_PLACES, 1);
+    let new = Port { owner: container.id, listening: 0, changed_at: state::now() };
+    let Some(port) = PORTS.get_ptr_mut(key) else {
+        // It had listened before anybody looked.
+        if PORTS.insert(key, new, BPF_NOEXIST.into()).is_err() {
+            container.count_lost(Hook::TcpSendReset);
+        }
+        return None;
+    };
+    // SAFETY: as above.
+    unsafe {
+        state::add((&raw mut (*port).listening).cast(), 1u64.wrapping_neg());
+        (&raw mut (*port).changed_at).write_volatile(new.changed_at);
+    }
+    Some(())
+}
+
+/// A SYN was answered with a reset, because no socket was there.
+#[inline(always)]
+pub(crate) fn refused(syn: &Syn) -> Option<()> {
+    // Of the pod itself: an application that calls its sidecar, say. Nobody's client.
+    if (Ends { peer: syn.flow.client, own: syn.flow.server }).are_within_pod(|| syn.namespace as u32) {
+        return None;
+    }
+    let key = PortKey { namespace: syn.namespace, port: u32::from(syn.flow.server_port), reserved: 0 };
+    if let Some(port) = PORTS.get_ptr_mut(key) {
+        // SAFETY: as above.
+        let (owner, listening) =
+            unsafe { ((&raw const (*port).owner).read_volatile(), (&raw const (*port).listening).read_volatile()) };
+        if let Some(owner) = Tracked::of(owner) {
+            if listening <= 0 {
+                count(owner, syn);
+            }
+            return None;
+        }
+    }
+    // SAFETY: a value is one byte.
+    unsafe { NAMESPACES.get(syn.namespace) }?;
+    wait(key, syn)
+}
+
+#[inline(always)]
+fn count(owner: Tracked, syn: &Syn) {
+    let counters: *mut Counters = owner.counters();
+    let at = state::now();
+    // SAFETY: members of a map value; the times are one word each.
+    let before = unsafe {
+        let last = &raw mut (*counters).last_refused_at;
+        let before = last.read_volatile();
+        state::add(&raw mut (*counters).refused, 1);
+        last.write_volatile(at);
+        before
+    };
+    let _ = REFUSALS.insert(syn.flow, Refusal { owner: owner.id, namespace: syn.namespace, at, before }, 0);
+    tally(TALLY_REFUSED, 1);
+}
+
+#[inline(always)]
+fn wait(key: PortKey, syn: &Syn) -> Option<()> {
+    let (slot, now) = (slot(key), state::now());
+    let new = Waiting { port: u64::from(key.port), count: 1, last_at: now };
+    let mut waits = WAITING.get_ptr_mut(slot);
+    if let Some(other) = waits {
+        // SAFETY: as above.
+        let other: Waiting = unsafe { other.read_volatile() };
+        if other.port != new.port {
+            if now.saturating_sub(other.last_at) < WAITING_KEPT_NS || WAITING.remove(slot).is_err() {
+                tally(TALLY_LEFT_OUT, 1);
+                return None;
+            }
+            tally(TALLY_LEFT_OUT, other.count);
+            waits = None;
+        }
+    }
+    if waits.is_none() {
+        tally(TALLY_PLACES, 1);
+        if WAITING.insert(slot, new, BPF_NOEXIST.into()).is_err() {
+            // There is no room, or another CPU was first.
+            waits = WAITING.get_ptr_mut(slot);
+            if waits.is_none() {
+                tally(TALLY_LEFT_OUT, 1);
+                return None;
+            }
+        }
+    }
+    if let Some(waiting) = waits {
+        // SAFETY: as above.
+        unsafe {
+            state::add(&raw mut (*waiting).count, 1);
+            (&raw mut (*waiting).last_at).write_volatile(now);
+        }
+    }
+    let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: key.namespace, at: 0, before: 0 }, 0);
+    Some(())
+}
+
+/// A connect of the kubelet has failed. If it was refused it was a probe, which is nobody's client. That comes first: the
+/// reset answers the SYN, and is what ends the kubelet's socket.
+#[inline(always)]
+pub(crate) fn take_back(sock: Sock<true>) -> Option<()> {
+    let flow = sock.outbound_flow()?;
+    // SAFETY: plain words.
+    let refusal: Refusal = *unsafe { REFUSALS.get(flow) }?;
+    // Only one can remove it.
+    REFUSALS.remove(flow).ok()?;
+    if refusal.owner == 0 {
+        let key = PortKey { namespace: refusal.namespace, port: u32::from(flow.server_port), reserved: 0 };
+        let waiting = WAITING.get_ptr_mut(slot(key))?;
+        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+        unsafe {
+            if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
+                state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
+            }
+        }
+        return None;
+    }
+    let counters: *mut Counters = Tracked::of(refusal.owner)?.counters();
+    // SAFETY: as above.
+    unsafe {
+        state::add(&raw mut (*counters).refused, 1u64.wrapping_neg());
+        let last = &raw mut (*counters).last_refused_at;
+        if last.read_volatile() == refusal.at {
+            last.write_volatile(refusal.before);
+        }
+    }
+    tally(TALLY_REFUSED, 1);
+    Some(())
+}
+
+/// Where a socket listens. `None` for one that has no port yet: the kernel chooses one after it was told of
+/// (`inet_csk_listen_start`).
+#[inline(always)]
+fn place<const TYPED: bool>(sock: Sock<TYPED>) -> Option<PortKey> {
+    let port = u32::from(sock.own_port());
+    if port == 0 || !sock.is_tcp() {
+        return None;
+    }
+    Some(PortKey { namespace: sock.network().id(), port, reserved: 0 })
+}
+
+#[inline(always)]
+fn slot(key: PortKey) -> PortKey {
+    PortKey { port: key.port & (WAITING_SLOTS - 1), ..key }
+}
