@@ -1,13 +1,14 @@
 //! `xtask build --target`: the agent for another kind of machine, as one static file.
 //!
 //! The C compiler comes from Debian's cross packages. Rust's standard library for the target is the toolchain's own if it
-//! has it, else that of Debian's package for the target's machines, unpacked beside the system's and not installed.
+//! has it, else that of Debian's package for the target's machines, unpacked beside the system's and not installed. What is
+//! built is started once under an emulator; it loads no programs there, for which it takes a kernel.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -27,6 +28,8 @@ struct Target {
     packages: [&'static str; 2],
     /// `e_machine` of its programs (elf(5)).
     machine: u16,
+    /// The emulator of its programs; Debian's static one has `-static` after its name.
+    emulator: &'static str,
 }
 
 const TARGETS: [Target; 1] = [Target {
@@ -35,6 +38,7 @@ const TARGETS: [Target; 1] = [Target {
     gcc: "aarch64-linux-gnu-gcc",
     packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
     machine: 183,
+    emulator: "qemu-aarch64",
 }];
 
 /// Builds the agent for a target and says where it is.
@@ -65,8 +69,52 @@ pub(crate) fn run(name: &str) -> Result<()> {
     let header = fs::read(&agent)?;
     let machine = header.get(18..20).and_then(|bytes| Some(u16::from_le_bytes(bytes.try_into().ok()?)));
     ensure!(machine == Some(target.machine), "{} is not for {}", agent.display(), target.name);
+    try_out(&agent, target)?;
     println!("{}", command::short(&agent).display());
     Ok(())
+}
+
+/// Starts the agent under the emulator: it must get as far as its own arguments.
+fn try_out(agent: &Path, target: &Target) -> Result<()> {
+    let emulator = emulator(target)?;
+    let output = Command::new(&emulator).arg(agent).arg("--help").stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {}", emulator.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success() && said.contains("Usage: gracetrace"),
+        "{} does not run under {} ({}): {said}{}",
+        agent.display(),
+        emulator.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    eprintln!("cross: `gracetrace --help` runs under {}", target.emulator);
+    Ok(())
+}
+
+/// The machine's own emulator, or one of Debian's packages, unpacked and not installed.
+fn emulator(target: &Target) -> Result<PathBuf> {
+    let names = [format!("{}-static", target.emulator), target.emulator.to_owned()];
+    if let Some(installed) = names.iter().find_map(|name| command::find_on_path(name)) {
+        return Ok(installed);
+    }
+    let folder = command::workspace().join("target/cross/qemu");
+    let unpacked = || names.iter().map(|name| folder.join("usr/bin").join(name)).find(|path| path.is_file());
+    if let Some(unpacked) = unpacked() {
+        return Ok(unpacked);
+    }
+    let apt = Apt::open(&command::workspace().join("target/cross/apt"), &BTreeSet::new(), None)?;
+    // The static one has moved from the one to the other, and left a package without content. Of the machine's own
+    // release: its versions come last.
+    for package in ["qemu-user-static", "qemu-user"] {
+        if let Some(version) = apt.versions(package)?.pop() {
+            apt.unpack(package, &version, &folder)?;
+        }
+        if let Some(unpacked) = unpacked() {
+            return Ok(unpacked);
+        }
+    }
+    bail!("Debian's packages have no {}", target.emulator)
 }
 
 /// A rustc that has the target's standard library.
