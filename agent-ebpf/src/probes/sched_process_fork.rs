@@ -1,7 +1,8 @@
 //! Hook: `sched_process_fork(parent, child)`, in the parent's process, before the child runs.
 //!
 //! Feeds: processes and CPU time of a hook with all its descendants. Writes no record.
-//! Without it: a hook's cost is that of its first process and of the descendants it has waited for.
+//! Without it: of a hook's descendants only those are counted whose parent is still there when they execute a program or
+//! exit.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;

@@ -55,7 +55,7 @@ impl Kernel {
         registry.register("records_dropped", "Records lost because the ring buffer was full", kernel.dropped.clone());
         registry.register(
             "hook_missed",
-            "Runs of the hook's program that the kernel left out, because it ran on that CPU already",
+            "Events that the hook may have missed: the kernel left out runs of its programs, which ran on that CPU already",
             kernel.missed.clone(),
         );
         registry.register("records_malformed", "Records that could not be decoded", kernel.malformed.clone());

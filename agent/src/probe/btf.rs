@@ -43,26 +43,26 @@ pub(super) struct Member {
 }
 
 /// Kinds of `include/uapi/linux/btf.h`.
-mod kind {
-    pub(super) const INT: u32 = 1;
-    pub(super) const PTR: u32 = 2;
-    pub(super) const ARRAY: u32 = 3;
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const ENUM: u32 = 6;
-    pub(super) const FWD: u32 = 7;
-    pub(super) const TYPEDEF: u32 = 8;
-    pub(super) const VOLATILE: u32 = 9;
-    pub(super) const CONST: u32 = 10;
-    pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
-    pub(super) const FUNC_PROTO: u32 = 13;
-    pub(super) const VAR: u32 = 14;
-    pub(super) const DATASEC: u32 = 15;
-    pub(super) const FLOAT: u32 = 16;
-    pub(super) const DECL_TAG: u32 = 17;
-    pub(super) const TYPE_TAG: u32 = 18;
-    pub(super) const ENUM64: u32 = 19;
+pub(super) mod kind {
+    pub(in crate::probe) const INT: u32 = 1;
+    pub(in crate::probe) const PTR: u32 = 2;
+    pub(in crate::probe) const ARRAY: u32 = 3;
+    pub(in crate::probe) const STRUCT: u32 = 4;
+    pub(in crate::probe) const UNION: u32 = 5;
+    pub(in crate::probe) const ENUM: u32 = 6;
+    pub(in crate::probe) const FWD: u32 = 7;
+    pub(in crate::probe) const TYPEDEF: u32 = 8;
+    pub(in crate::probe) const VOLATILE: u32 = 9;
+    pub(in crate::probe) const CONST: u32 = 10;
+    pub(in crate::probe) const RESTRICT: u32 = 11;
+    pub(in crate::probe) const FUNC: u32 = 12;
+    pub(in crate::probe) const FUNC_PROTO: u32 = 13;
+    pub(in crate::probe) const VAR: u32 = 14;
+    pub(in crate::probe) const DATASEC: u32 = 15;
+    pub(in crate::probe) const FLOAT: u32 = 16;
+    pub(in crate::probe) const DECL_TAG: u32 = 17;
+    pub(in crate::probe) const TYPE_TAG: u32 = 18;
+    pub(in crate::probe) const ENUM64: u32 = 19;
 }
 
 const MAGIC: u16 = 0xeb9f;
@@ -265,7 +265,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -274,7 +274,7 @@ mod tests {
 
     /// Puts types together, the way pahole does.
     #[derive(Default)]
-    struct Builder {
+    pub(in crate::probe) struct Builder {
         strings: Vec<u8>,
         types: Vec<u8>,
         count: u32,
@@ -294,7 +294,14 @@ mod tests {
             at
         }
 
-        fn add(&mut self, name: &str, kind: u32, flag_and_vlen: u32, size_or_type: u32, rest: &[u32]) -> u32 {
+        pub(in crate::probe) fn add(
+            &mut self,
+            name: &str,
+            kind: u32,
+            flag_and_vlen: u32,
+            size_or_type: u32,
+            rest: &[u32],
+        ) -> u32 {
             let name = self.string(name);
             for word in [name, kind << 24 | flag_and_vlen, size_or_type].iter().chain(rest) {
                 self.types.extend(word.to_ne_bytes());
@@ -303,12 +310,19 @@ mod tests {
             self.count
         }
 
-        fn structure(&mut self, name: &str, kind: u32, size: u32, flag: u32, members: &[(&str, u32, u32)]) -> u32 {
+        pub(in crate::probe) fn structure(
+            &mut self,
+            name: &str,
+            kind: u32,
+            size: u32,
+            flag: u32,
+            members: &[(&str, u32, u32)],
+        ) -> u32 {
             let rest: Vec<u32> = members.iter().flat_map(|&(name, id, place)| [self.string(name), id, place]).collect();
             self.add(name, kind, flag | members.len() as u32, size, &rest)
         }
 
-        fn bytes(&self) -> Vec<u8> {
+        pub(in crate::probe) fn bytes(&self) -> Vec<u8> {
             let mut bytes = MAGIC.to_ne_bytes().to_vec();
             bytes.extend([1, 0]);
             let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
@@ -318,6 +332,17 @@ mod tests {
             bytes.extend(&self.types);
             bytes.extend(&self.strings);
             bytes
+        }
+    }
+
+    impl Builder {
+        /// A tracepoint's prototype, with the types of its arguments.
+        pub(in crate::probe) fn tracepoint(&mut self, name: &str, arguments: &[u32]) {
+            let context = self.add("", kind::PTR, 0, 0, &[]);
+            let parameters: Vec<u32> = [context].iter().chain(arguments).flat_map(|&id| [0, id]).collect();
+            let prototype = self.add("", kind::FUNC_PROTO, parameters.len() as u32 / 2, 0, &parameters);
+            let pointer = self.add("", kind::PTR, 0, prototype, &[]);
+            self.add(&format!("btf_trace_{name}"), kind::TYPEDEF, 0, pointer, &[]);
         }
     }
 
@@ -339,9 +364,7 @@ mod tests {
             &[("se", entity, 64), ("", inner, 192), ("bit", int, 3 << 24 | 320), ("odd", int, 1 << 24 | 323)],
         );
         let pointer = types.add("", kind::PTR, 0, entity, &[]);
-        let prototype = types.add("", kind::FUNC_PROTO, 3, 0, &[0, pointer, 0, pointer, 0, alias]);
-        let prototype = types.add("", kind::PTR, 0, prototype, &[]);
-        types.add("btf_trace_event", kind::TYPEDEF, 0, prototype, &[]);
+        types.tracepoint("event", &[pointer, alias]);
         types.bytes()
     }
 

@@ -158,6 +158,8 @@ wanted! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::kind;
+    use super::super::btf::tests::Builder;
     use super::*;
 
     #[test]
@@ -172,6 +174,40 @@ mod tests {
             // Packets look the same everywhere.
             assert_eq!(offsets.missing(hook).is_some(), hook.is_tracepoint(), "{}", hook.name());
         }
+    }
+
+    /// What is different in kernels, and nothing else.
+    fn forms(cgroup: Option<&str>, exit: usize, victim_is_task: bool) -> Offsets {
+        let mut types = Builder::default();
+        let int = types.add("int", kind::INT, 0, 4, &[32]);
+        let word = types.add("u64", kind::INT, 0, 8, &[64]);
+        let task = types.add("", kind::PTR, 0, 0, &[]);
+        let members: Vec<_> = cgroup.iter().map(|name| (*name, word, 0)).collect();
+        let data = types.structure("sock_cgroup_data", kind::STRUCT, 8, 0, &members);
+        types.structure("sock", kind::STRUCT, 24, 0, &[("sk_protocol", int, 0), ("sk_cgrp_data", data, 128)]);
+        types.tracepoint("sched_process_exit", &[task, int][..exit]);
+        types.tracepoint("mark_victim", &[if victim_is_task { task } else { int }]);
+        Offsets::resolve(&Btf::parse(&types.bytes()).unwrap())
+    }
+
+    #[test]
+    fn forms_are_those_of_the_types_not_of_a_version() {
+        let old = forms(Some("val"), 1, false);
+        assert_eq!((old.globals.sock_cgroup, old.globals.sock_cgroup_form), (16, SOCK_CGROUP_TAGGED));
+        assert_eq!(old.globals.exit_passes_group_dead, 0);
+        assert!(!old.has_standbys());
+        assert_eq!(old.globals.mark_victim_form, MARK_VICTIM_PID);
+
+        let new = forms(Some("cgroup"), 2, true);
+        assert_eq!((new.globals.sock_cgroup, new.globals.sock_cgroup_form), (16, SOCK_CGROUP_POINTER));
+        assert_eq!(new.globals.exit_passes_group_dead, 1);
+        assert!(new.has_standbys());
+        assert_eq!(new.globals.mark_victim_form, MARK_VICTIM_TASK);
+
+        // Built without CONFIG_SOCK_CGROUP_DATA.
+        let without = forms(None, 2, true);
+        let lacks = |what: &str| without.missing.iter().any(|(hooks, lacks)| lacks == what && hooks == &SOCKET);
+        assert!(lacks("sock.sk_cgrp_data.cgroup"), "{:?}", without.missing);
     }
 
     #[test]

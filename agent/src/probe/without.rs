@@ -7,7 +7,9 @@ use gracetrace_ebpf::Hook;
 pub(crate) fn without(hook: Hook) -> &'static str {
     match hook {
         Hook::SchedProcessExec => "no exec hook is seen, and the init is known only where the agent finds it by itself",
-        Hook::SchedProcessFork => "a hook's cost is that of its first process and of the descendants it has waited for",
+        Hook::SchedProcessFork => {
+            "of a hook's descendants only those are counted whose parent is still there when they execute a program or exit"
+        }
         Hook::SchedProcessExit => "no termination is seen to end before its cgroup is empty, and no hook has a result",
         Hook::SignalGenerate => {
             "nothing tells when and by whom a container was stopped; late connections are not counted"

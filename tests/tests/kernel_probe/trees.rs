@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gracetrace::probe::{Hook, Options};
+
 use crate::container::Cgroup;
 use crate::watch::Watch;
 
@@ -30,6 +32,22 @@ async fn processes_of_a_hook_are_counted() {
     for map in watch.probe.map_usage().iter().filter(|map| map.map == "ENTERED") {
         assert_eq!(map.used, 0, "nothing stays behind: {map:?}");
     }
+}
+
+#[tokio::test]
+async fn processes_whose_fork_was_not_seen_are_counted() {
+    // The kernel leaves out runs of a program when it pleases; this leaves out all of them.
+    let slice = Cgroup::slice("unseen");
+    let mut watch = Watch::with(&Options { disable: vec![Hook::SchedProcessFork], ..Options::default() });
+    let _init = container(&mut watch, &slice).await;
+    let external = "/bin/true";
+    let script =
+        format!("for i in 1 2 3 4 5 6 7 8; do {external}; done; sh -c '{external}; {external}; :' & wait; exit 0");
+    let done = slice.run(&["sh", "-c", &script]);
+    let (_, exit) = watch.exit(done.pid).await;
+    assert_eq!(exit.processes, 1 + 8 + 1 + 2);
+    let off = exit.cpu.abs_diff(done.cpu);
+    assert!(off < Duration::from_millis(8) + done.cpu / 20, "{:?} but getrusage says {:?}", exit.cpu, done.cpu);
 }
 
 #[tokio::test]
