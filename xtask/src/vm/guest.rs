@@ -39,12 +39,21 @@ pub(super) struct Ended {
     pub(super) failure: Option<String>,
 }
 
+impl Ended {
+    /// Whether the machine has failed, not the suite in it: emulators and kernels under them hang now and then. What the
+    /// suite found is never tried again until it is good.
+    pub(super) fn has_broken_down(&self) -> bool {
+        self.failure.is_some() && self.results.exit.is_none()
+    }
+}
+
 impl Guest {
     /// Runs it to its end, or until its time is up.
     pub(super) fn run(&self, qemu: &Qemu) -> Result<Ended> {
         let (console, serial) = (self.folder.join("console.log"), self.folder.join("results.log"));
         let machine = Machine {
             kernel: &self.files.image(),
+            processors: self.kernel.processors,
             initramfs: &self.initramfs,
             arguments: &self.arguments,
             console: &console,
@@ -123,4 +132,23 @@ pub(super) fn folder(cache: &Path, kernel: &Kernel) -> Result<PathBuf> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matrix::KERNELS;
+    use super::*;
+
+    #[test]
+    fn what_the_suite_has_found_is_not_tried_again() {
+        let ended = |text: &str, failure: Option<&str>| Ended {
+            kernel: &KERNELS[0],
+            results: Results::parse(text),
+            took: Duration::ZERO,
+            failure: failure.map(str::to_owned),
+        };
+        assert!(ended("KERNEL x\nCASE a pass about\n", Some("a panic")).has_broken_down());
+        assert!(!ended("HOOK a missing\nFAULT it is not\nEXIT=1\n", Some("faults")).has_broken_down());
+        assert!(!ended("SUMMARY 1 passed, 0 failed\nEXIT=0\n", None).has_broken_down());
+    }
 }

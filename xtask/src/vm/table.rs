@@ -17,6 +17,23 @@ each kernel; `cargo xtask vm-test` fails when a run says anything else. Kernels 
 
 ";
 
+const TAIL: &str = "
+## Chosen at load
+
+From the kernel's BTF, never from its version:
+
+| what | older | newer |
+| --- | --- | --- |
+| the cgroup of a socket | a tagged word, `sk_cgrp_data.val` (before 5.15) | a pointer, `sk_cgrp_data.cgroup` |
+| the OOM killer's victim | its thread id | its task (6.8) |
+| the last thread of a process | the one that leaves `signal->live` at 0; of two, the first | `group_dead` of `sched_process_exit` (6.16) |
+| runs that the kernel leaves out | none: programs of tracepoints are not preempted | exec and exit have a second program each, where there is `group_dead` |
+
+Where a structure, a member or a tracepoint is not there, or the verifier refuses a program, the hook is missing: the agent says so
+when it starts, with the verifier's last words and with what is not measured then, and `gracetrace_hook_attached` is 0. All hooks are in the
+kernel itself; none needs the BTF of a module. Without `/sys/kernel/btf/vmlinux`, or before 5.8, the agent refuses to start.
+";
+
 /// The document's path.
 pub(super) fn path() -> PathBuf {
     command::workspace().join("docs/kernels.md")
@@ -92,7 +109,7 @@ fn document(ended: &[Ended]) -> String {
         let good = cells(&|each| if good(each) { "yes" } else { "no" }.to_owned());
         text += &row(&case, &and(good, &about.unwrap_or_default()));
     }
-    text
+    text + TAIL
 }
 
 /// What a hook is for, as the header of its program says.
