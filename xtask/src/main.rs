@@ -72,7 +72,7 @@ enum Task {
         /// For release, without shared libraries
         #[arg(long = "static")]
         is_static: bool,
-        /// The same for another kind of machine, such as aarch64-unknown-linux-gnu, and try that it starts
+        /// The same for another kind of machine, such as aarch64-unknown-linux-gnu, and try that it starts; not known to work yet
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
     },
