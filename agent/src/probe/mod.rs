@@ -184,13 +184,25 @@ impl Probe {
     pub fn hook_usage(&self) -> Vec<HookUsage> {
         let mut hooks = Vec::new();
         for status in self.hooks.iter().filter(|status| status.missing.is_none()) {
-            let info = match self.programs.program(status.hook.name()) {
-                Some(Program::BtfTracePoint(program)) => program.info(),
-                Some(Program::CgroupSkb(program)) => program.info(),
-                _ => continue,
-            };
-            let Ok(info) = info else { continue };
-            hooks.push(HookUsage { hook: status.hook, runs: info.run_count(), time: info.run_time() });
+            let own = [status.hook.name()];
+            let names = if status.hook == Hook::IterTaskFile { &seeding::PROGRAMS[..] } else { &own[..] };
+            let mut usage = HookUsage { hook: status.hook, runs: 0, time: Duration::ZERO };
+            let mut known = false;
+            for name in names {
+                let info = match self.programs.program(name) {
+                    Some(Program::BtfTracePoint(program)) => program.info(),
+                    Some(Program::CgroupSkb(program)) => program.info(),
+                    Some(Program::Iter(program)) => program.info(),
+                    _ => continue,
+                };
+                let Ok(info) = info else { continue };
+                known = true;
+                usage.runs += info.run_count();
+                usage.time += info.run_time();
+            }
+            if known {
+                hooks.push(usage);
+            }
         }
         hooks
     }

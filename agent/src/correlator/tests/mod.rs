@@ -15,6 +15,7 @@ mod order;
 mod findings;
 mod sight;
 mod restart;
+mod seeded;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -372,6 +373,7 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "created" => Kind::CgroupCreated { parent: CgroupId(1), path: "/x".to_owned(), truncated: false },
         "lost" => Kind::Lost,
         "kubelet" => Kind::KubeletWatched(words[1] == "watched"),
+        "seeded" => Kind::ConnectionsSeeded { began: ms(words[1]) },
         "ask" => Kind::HookRequest(HookRequest {
             flow: flow(option("flow")),
             path: words[1].to_owned(),
