@@ -223,8 +223,9 @@ impl Probe {
     /// attached and where it counts. Where there is a standby, an event is lost only if both were left out.
     pub fn misses(&self) -> Vec<(Hook, u64)> {
         let missed = self.attached().filter_map(|hook| {
-            let misses = |program: &Program| misses::of(program.fd().ok()?.as_fd());
-            Some((hook, self.programs_of(hook).filter_map(misses).min()?))
+            let missed = self.programs_of(hook).filter_map(|(_, program)| misses::of(program.fd().ok()?.as_fd()));
+            let missed = if hook.standby().is_some() { missed.min() } else { missed.reduce(u64::saturating_add) };
+            Some((hook, missed?))
         });
         missed.collect()
     }
@@ -232,21 +233,19 @@ impl Probe {
     /// What the hooks have cost, of those that are attached. A standby's runs are not counted, but its time is.
     pub fn hook_usage(&self) -> Vec<HookUsage> {
         let usage = self.attached().filter_map(|hook| {
-            let mut usage: Option<HookUsage> = None;
-            for program in self.programs_of(hook) {
+            let programs = self.programs_of(hook).filter_map(|(name, program)| {
                 let info = match program {
                     Program::BtfTracePoint(program) => program.info(),
-                    Program::CgroupSkb(program) => program.info(),
                     Program::FEntry(program) => program.info(),
-                    _ => continue,
+                    Program::CgroupSkb(program) => program.info(),
+                    Program::Iter(program) => program.info(),
+                    _ => return None,
                 };
-                let Ok(info) = info else { continue };
-                match &mut usage {
-                    Some(usage) => usage.time += info.run_time(),
-                    None => usage = Some(HookUsage { hook, runs: info.run_count(), time: info.run_time() }),
-                }
-            }
-            usage
+                let info = info.ok()?;
+                let runs = if hook.standby() == Some(name) { 0 } else { info.run_count() };
+                Some(HookUsage { hook, runs, time: info.run_time() })
+            });
+            programs.reduce(|sum, of| HookUsage { hook, runs: sum.runs + of.runs, time: sum.time + of.time })
         });
         usage.collect()
     }
@@ -255,10 +254,16 @@ impl Probe {
         self.hooks.iter().filter(|status| status.missing.is_none()).map(|status| status.hook)
     }
 
-    /// The loaded programs of a hook: one, but for a standby, and for the two functions that stand in for a tracepoint.
-    fn programs_of(&self, hook: Hook) -> impl Iterator<Item = &Program> {
-        let instead = if hook == Hook::TcpSendReset { offsets::RESET_FUNCTIONS.as_slice() } else { &[] };
-        let names = iter::once(hook.name()).chain(hook.standby()).chain(instead.iter().copied());
-        names.filter_map(|name| self.programs.program(name)).filter(|program| program.fd().is_ok())
+    /// The loaded programs of a hook, by name: one, but for a standby, for the two functions that stand in for a
+    /// tracepoint, and for the two passes of a walk.
+    fn programs_of(&self, hook: Hook) -> impl Iterator<Item = (&'static str, &Program)> {
+        let others = match hook {
+            Hook::TcpSendReset => offsets::RESET_FUNCTIONS.as_slice(),
+            Hook::IterTaskFile => seeding::PROGRAMS.as_slice(),
+            _ => &[],
+        };
+        let names = iter::once(hook.name()).chain(hook.standby()).chain(others.iter().copied());
+        let programs = names.filter_map(|name| Some((name, self.programs.program(name)?)));
+        programs.filter(|(_, program)| program.fd().is_ok())
     }
 }

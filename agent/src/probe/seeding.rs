@@ -11,7 +11,7 @@ use aya::programs::{Iter, ProgramError};
 use aya::{Btf, Ebpf};
 
 /// The programs, in the order in which they run.
-const PROGRAMS: [&str; 2] = ["seed_listeners", "seed_connections"];
+pub(super) const PROGRAMS: [&str; 2] = ["seed_listeners", "seed_connections"];
 /// What the kernel iterates over.
 const FILES: &str = "task_file";
 

@@ -98,4 +98,12 @@ mod tests {
             assert_eq!(decode_input(&line), Ok(input), "{}", String::from_utf8_lossy(&line));
         }
     }
+
+    #[test]
+    fn a_search_for_older_connections_reads_back() {
+        let kind = Kind::ConnectionsSeeded { began: BootTime(7) };
+        let counters = Counters::default();
+        let input = Input::Kernel(Event { at: BootTime(9), cgroup: CgroupId(0), counters, kind });
+        assert_eq!(decode_input(&encode_input(&input)), Ok(input));
+    }
 }

@@ -17,6 +17,7 @@ mod sidecars;
 mod findings;
 mod sight;
 mod restart;
+mod seeded;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -389,6 +390,7 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "open" => connection(ConnectionChange::Opened, words),
         "close" => connection(ConnectionChange::Closed { aborted: words.contains(&"aborted") }, words),
         "refusal" => connection(ConnectionChange::Failed, words),
+        "seeded" => Kind::ConnectionsSeeded { began: ms(words[1]) },
         "ask" => Kind::HookRequest(HookRequest {
             flow: flow(option("flow")),
             path: words[1].to_owned(),
