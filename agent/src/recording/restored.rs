@@ -198,3 +198,61 @@ impl From<PeersLine> for SavedPeers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::model::Role;
+    use crate::recording::line::{decode_input, encode_input};
+
+    #[test]
+    fn connections_read_back() {
+        let tally = |first: u64| SavedTally::from_array(std::array::from_fn(|index| first + index as u64));
+        let peer = |direction, address: &str, port| SavedPeer {
+            direction,
+            address: address.parse().unwrap(),
+            port,
+            local_port: None,
+            last: BootTime(9),
+            tally: tally(u64::MAX - 9),
+        };
+        let container = SavedContainer {
+            cgroup: CgroupId(1),
+            id: ContainerId::new("id"),
+            role: Role::Sidecar,
+            known_at: BootTime(2),
+            reported: false,
+            unseen: Vec::new(),
+            events: Vec::new(),
+            curve: vec![(BootTime(3), 20), (BootTime(4), 0)],
+            failures: vec![(BootTime(5), u64::MAX)],
+            peers: SavedPeers {
+                peers: vec![
+                    peer(Direction::Inbound, "10.0.0.7", None),
+                    peer(Direction::Outbound, "fd00::1", Some(443)),
+                ],
+                totals: [tally(1), tally(100)],
+                forgotten: [7, 0],
+                since: Some(BootTime(3)),
+            },
+        };
+        let pod = SavedPod {
+            uid: PodUid::new("uid"),
+            open: None,
+            last_id_ms: None,
+            cgroups: Vec::new(),
+            containers: vec![container],
+        };
+        let input = Input::Restored(Saved { pods: vec![pod], ..Saved::default() });
+        assert_eq!(decode_input(&encode_input(&input)), Ok(input));
+    }
+
+    #[test]
+    fn a_state_of_a_version_without_connections_is_read() {
+        let line = br#"{"restored":{"at":5,"clock":[],"pods":[{"uid":"uid","cgroups":[1],"containers":
+            [{"cgroup":1,"id":"id","role":"app","known_at":2}]}]}}"#;
+        let Ok(Input::Restored(saved)) = decode_input(line) else { panic!("{:?}", decode_input(line)) };
+        assert_eq!(saved.pods[0].containers[0].peers, SavedPeers::default());
+    }
+}

@@ -245,6 +245,67 @@ fn many_connections_are_told_of_seldom() {
 }
 
 #[test]
+fn five_hundred_pods_at_once() {
+    let (pods, clients) = (500u64, 20);
+    let mut correlator = Correlator::new(Config::default());
+    let mut seen = BTreeMap::<TerminationId, u32>::new();
+    let mut finished = Vec::new();
+    let mut drain = |correlator: &mut Correlator| {
+        while let Some(output) = correlator.poll_output() {
+            match output {
+                Output::Changed(timeline) => *seen.entry(timeline.id).or_default() += 1,
+                Output::Finished(timeline) => finished.push(timeline),
+                _ => {}
+            }
+        }
+        assert!(
+            seen.values().all(|times| *times <= 6),
+            "the stop signal, the exit, the end, and connections a few times"
+        );
+    };
+    for pod in 0..pods {
+        let mut identity = Arc::unwrap_or_clone(Case::default().identity("app", 100 + pod, None));
+        identity.pod_uid = PodUid::new(format!("uid{pod}"));
+        correlator.handle_container(Arc::new(identity));
+    }
+    let cgroups = BTreeMap::new();
+    // Everything of one moment comes pod by pod, as one buffer for all gives it.
+    let mut tell = |correlator: &mut Correlator, at: BootTime, open: u64, words: &[&str]| {
+        while let Some(due) = correlator.poll_timeout().filter(|due| *due <= at) {
+            correlator.handle_tick(due, OFFSET);
+            drain(correlator);
+        }
+        correlator.handle_tick(at, OFFSET);
+        for pod in 0..pods {
+            let cgroup = 100 + pod;
+            let counters = Counters { inbound_open: open, inbound_total: clients, ..Counters::default() };
+            let event = Event { at, cgroup: CgroupId(cgroup), counters, kind: kind(cgroup, words, &cgroups) };
+            correlator.handle_event(&event);
+        }
+        drain(correlator);
+    };
+    tell(&mut correlator, ms("0"), 0, &["start"]);
+    tell(&mut correlator, ms("1000"), clients, &["term"]);
+    tell(&mut correlator, ms("1500"), clients, &["dead", "0"]);
+    for client in 0..clients {
+        let peer = format!("10.0.0.{}:{}", client % 4, 1_000 + client);
+        tell(&mut correlator, ms("1500") + Duration::from_micros(client), clients - client - 1, &["close", &peer]);
+    }
+    tell(&mut correlator, ms("1501"), 0, &["empty"]);
+    tell(&mut correlator, ms("1510"), 0, &["removed"]);
+    tell(&mut correlator, ms("9000"), 0, &["lost"]);
+    assert_eq!(finished.len() as u64, pods);
+    for timeline in &finished {
+        let of = &timeline.containers[0].connections;
+        assert!(timeline.complete);
+        assert_eq!(of.zombie, Some(Directions { inbound: clients, outbound: 0 }));
+        assert_eq!(text(of), (0..4).map(|peer| format!("from 10.0.0.{peer} 5 5cut")).collect::<Vec<_>>().join("\n"));
+        let curve = of.curve.as_ref().unwrap();
+        assert_eq!((curve[0].1, curve.last().unwrap().1), (clients, 0));
+    }
+}
+
+#[test]
 fn clients_without_end_are_summed() {
     let case = Case::default();
     let mut sim = Sim::new(&case);
