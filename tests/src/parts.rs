@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::clock::BootTime;
-use crate::{clients, memory, node, runtime, workload};
+use crate::{clients, kubelet, memory, node, runtime, upstream, workload};
 
 /// What a process plays.
 #[derive(Debug, clap::Subcommand)]
@@ -40,6 +40,10 @@ pub enum Part {
     Hog,
     /// Its clients.
     Clients(clients::process::ClientsArgs),
+    /// The kubelet's readiness probe.
+    Probe(kubelet::probe::ProbeArgs),
+    /// A server that it calls.
+    Upstream(upstream::UpstreamArgs),
 }
 
 /// Arguments of the bridge.
@@ -73,6 +77,8 @@ impl Part {
             Part::Workload(args) => workload::run(&args),
             Part::Hog => memory::hog(),
             Part::Clients(args) => clients::process::run(&args),
+            Part::Probe(args) => kubelet::probe::run(&args),
+            Part::Upstream(args) => upstream::run(&args),
         }
     }
 }

@@ -58,6 +58,8 @@ impl Agent {
             .arg(pods)
             .arg("--cgroup-root")
             .arg(node.slice())
+            .arg("--kubelet-cgroup")
+            .arg(node.kubelet_cgroup())
             .args(["--cri", "none"]);
         for (name, value) in options {
             command.arg(name).arg(value);

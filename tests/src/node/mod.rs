@@ -18,7 +18,8 @@ use guard::Guard;
 
 /// Names under which the demo's binary is executed. A process's `comm` is the name it was executed by, and the agent
 /// knows a sandbox by `pause`.
-const PROGRAMS: [&str; 7] = ["containerd-shim", "runc", "pause", "app", "clients", "bridge", "guard"];
+const PROGRAMS: [&str; 9] =
+    ["containerd-shim", "runc", "pause", "app", "clients", "upstream", "kubelet", "bridge", "guard"];
 
 /// A node. Everything made on it is gone once it is dropped, and also when this process is killed.
 pub struct Node {
@@ -54,7 +55,7 @@ impl Node {
         for name in PROGRAMS {
             symlink(&program, bin.join(name)).with_context(|| format!("cannot link {name} in {}", bin.display()))?;
         }
-        for part in ["runtime", "clients", "agent", "kubepods/burstable", "kubepods/besteffort"] {
+        for part in ["runtime", "clients", "kubelet", "agent", "kubepods/burstable", "kubepods/besteffort"] {
             let path = slice.join(part);
             fs::create_dir_all(&path).with_context(|| format!("cannot make the cgroup {}", path.display()))?;
         }
@@ -112,6 +113,11 @@ impl Node {
     /// Where clients live: on the node, outside all pods.
     pub fn clients_cgroup(&self) -> PathBuf {
         self.slice.join("clients")
+    }
+
+    /// Where the kubelet's own process lives.
+    pub fn kubelet_cgroup(&self) -> PathBuf {
+        self.slice.join("kubelet")
     }
 
     /// For files; removed at the end.

@@ -12,7 +12,7 @@ use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// Address of the bridge, where the clients are.
-const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+pub(crate) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 const PREFIX: u8 = 16;
 /// Every new namespace has `lo` with index 1.
 const LOOPBACK: u32 = 1;
