@@ -15,6 +15,7 @@ pub mod cri_node;
 pub mod clients;
 pub mod workload;
 pub mod upstream;
+pub mod server;
 pub mod memory;
 pub mod agent;
 pub mod image;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::clock::BootTime;
-use crate::{clients, kubelet, memory, node, runtime, upstream, workload};
+use crate::{clients, kubelet, memory, node, runtime, server, upstream, workload};
 
 /// What a process plays.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +42,8 @@ pub enum Part {
     Clients(clients::process::ClientsArgs),
     /// The kubelet's readiness probe.
     Probe(kubelet::probe::ProbeArgs),
+    /// A server of tests of connections.
+    Server(server::ServerArgs),
     /// A server that it calls.
     Upstream(upstream::UpstreamArgs),
 }
@@ -78,6 +80,7 @@ impl Part {
             Part::Hog => memory::hog(),
             Part::Clients(args) => clients::process::run(&args),
             Part::Probe(args) => kubelet::probe::run(&args),
+            Part::Server(args) => server::run(&args),
             Part::Upstream(args) => upstream::run(&args),
         }
     }

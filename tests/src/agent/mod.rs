@@ -3,9 +3,11 @@
 mod http;
 mod piped;
 mod program;
+mod usage;
 
 pub use piped::Piped;
 pub use program::{built, output};
+pub use usage::Usage;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

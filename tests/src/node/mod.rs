@@ -36,8 +36,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Makes the slice, the working directory and the bridge.
+    /// Makes the slice, the working directory and the bridge. This very program plays the node's parts.
     pub async fn start() -> Result<Node> {
+        Node::start_with(&env::current_exe().context("cannot find the demo's own program")?).await
+    }
+
+    /// The same with the demo's program to play them.
+    pub async fn start_with(program: &Path) -> Result<Node> {
         if !rustix::process::geteuid().is_root() {
             bail!("needs root: pods are real cgroups and namespaces");
         }
@@ -49,11 +54,10 @@ impl Node {
 
         // The guard comes first: from here on nothing is left behind.
         let bin = dir.join("bin");
-        let program = env::current_exe().context("cannot find the demo's own program")?;
-        let guard = Guard::start(&program, &slice, &dir)?;
+        let guard = Guard::start(program, &slice, &dir)?;
         fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
         for name in PROGRAMS {
-            symlink(&program, bin.join(name)).with_context(|| format!("cannot link {name} in {}", bin.display()))?;
+            symlink(program, bin.join(name)).with_context(|| format!("cannot link {name} in {}", bin.display()))?;
         }
         for part in ["runtime", "clients", "kubelet", "agent", "kubepods/burstable", "kubepods/besteffort"] {
             let path = slice.join(part);
