@@ -151,7 +151,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "endpoint-race",
         about: "clients still come when the application has stopped listening, and when it has gone",
-        application: &["--on-term", "drain", "--drain-ms", "1000"],
+        application: &["--on-term", "drain", "--drain-ms", "1000", "--linger-ms", "250"],
         hook: &[],
         late_clients: 20,
         expect: Expect {

@@ -45,6 +45,9 @@ pub struct WorkloadArgs {
     /// Goes on serving for this long after SIGTERM.
     #[arg(long, default_value_t = 0)]
     drain_ms: u64,
+    /// Goes on for this long after it has stopped listening.
+    #[arg(long, default_value_t = 0)]
+    linger_ms: u64,
     /// Where it listens.
     #[arg(long, default_value_t = PORT)]
     port: u16,
@@ -158,6 +161,7 @@ async fn serve(args: &WorkloadArgs) -> Result<()> {
         return Ok(());
     }
     drop((listener, open));
+    sleep(Duration::from_millis(args.linger_ms)).await;
     leave.send_replace(true);
     // Clients that do not take the farewell are cut.
     let _ = timeout(Duration::from_secs(1), all_closed.recv()).await;

@@ -1,13 +1,14 @@
 //! What is said of connections, against what clients and servers saw.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
 use super::{Comparison, container};
 use crate::demo::Played;
 use crate::kubelet::pod::CONTAINER;
-use crate::truth::Truth;
+use crate::truth::{Outcome, Truth};
 
 /// How far a lead may be off, in seconds: two exits, each with the tolerance of a time.
 const LEAD: f64 = 0.02;
@@ -20,7 +21,14 @@ pub(super) fn compare(comparison: &mut Comparison, termination: &Value, played: 
     verdict("zombie connections", truth.zombie_inbound.into(), &connections["zombie"]["inbound"]);
     verdict("zombie connections of its own", truth.zombie_outbound.into(), &connections["zombie"]["outbound"]);
     verdict("late connections", truth.late.into(), &connections["late"]);
+    let failed = truth.calls.failed_since(truth.start);
+    if truth.outcome != Outcome::Crashed && truth.killed_at.is_none() {
+        verdict("calls that failed", failed.into(), &connections["outbound_failed"]);
+    }
     if let (Some(plan), Some(truth)) = (played.scenario.sidecar, &played.sidecar) {
+        // Without a sidecar nobody's calls fail, so that all of them fail after it.
+        let after = if truth.exit_at < played.truth.exit_at { Value::from(failed) } else { Value::Null };
+        verdict("calls that failed after the sidecar", after, &connections["outbound_failed_after_sidecar"]);
         let connections = &container(termination, plan.name)["connections"];
         verdict("zombies of the sidecar", truth.zombie_outbound.into(), &connections["zombie"]["outbound"]);
         verdict("clients of the sidecar", truth.zombie_inbound.into(), &connections["zombie"]["inbound"]);
@@ -59,13 +67,20 @@ fn refused(comparison: &mut Comparison, termination: &Value, truth: &Truth) {
     check("clients refused at startup", truth.startup_refused, truth.startup_refused, sum("startup_refused"));
 }
 
-/// Everybody who was cut is named, and nobody else.
+/// Whoever was cut is named, by address, and nobody else; the numbers add up.
 fn peers(comparison: &mut Comparison, connections: &Value, truth: &Truth) {
     let peers = connections["peers"].as_array().into_iter().flatten();
-    let cut = peers.filter(|peer| peer["zombie"] == true && peer["direction"] == "inbound");
-    let named: BTreeSet<String> = cut.filter_map(|peer| peer["address"].as_str().map(str::to_owned)).collect();
-    let cut: BTreeSet<String> = truth.cut_clients.iter().map(ToString::to_string).collect();
-    if named != cut {
-        comparison.differences.push(format!("clients that were cut: the agent names {named:?}, it were {cut:?}"));
+    let cut: Vec<&Value> = peers.filter(|peer| peer["zombie"] == true && peer["direction"] == "inbound").collect();
+    let named: BTreeSet<Option<IpAddr>> = cut.iter().map(|peer| address(peer["address"].as_str()?)).collect();
+    let clients: BTreeSet<Option<IpAddr>> = truth.cut_clients.iter().map(|client| Some(client.ip())).collect();
+    if named != clients {
+        comparison.differences.push(format!("clients that were cut: the agent names {named:?}, it were {clients:?}"));
     }
+    let sum: Option<u64> = cut.iter().map(|peer| peer["cut"].as_u64()).sum();
+    comparison.verdict("connections of those", &truth.zombie_inbound.into(), &sum.into());
+}
+
+/// With a port or without.
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
