@@ -77,22 +77,6 @@ pub fn enter_network_of(pid: u32) -> Result<()> {
     enter(&namespace(pid)?)
 }
 
-/// The IPv6 address of who has this IPv4 address.
-pub fn v6(address: Ipv4Addr) -> Ipv6Addr {
-    let [a, b, c, d] = address.octets().map(u16::from);
-    Ipv6Addr::new(0xfd10, 0x88, 0, 0, 0, 0, a << 8 | b, c << 8 | d)
-}
-
-/// Gives `eth0` or the bridge its IPv6 address, to be used at once: nobody else can have it. Nothing where there is no IPv6.
-async fn add_v6(handle: &Handle, address: Ipv4Addr) -> Result<(), rtnetlink::Error> {
-    if !Path::new("/proc/net/if_inet6").exists() {
-        return Ok(());
-    }
-    let mut request = handle.address().add(FIRST, v6(address).into(), PREFIX_V6);
-    request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
-    request.execute().await
-}
-
 fn leave_network() -> Result<()> {
     // SAFETY: NEWNET leaves memory and file descriptors as they are; only FILES and the like are delicate.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("cannot make a network namespace")
@@ -120,4 +104,20 @@ where
         connection.abort();
         Ok(result?)
     })
+}
+
+/// The IPv6 address of who has this IPv4 address.
+pub fn v6(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets().map(u16::from);
+    Ipv6Addr::new(0xfd10, 0x88, 0, 0, 0, 0, a << 8 | b, c << 8 | d)
+}
+
+/// Gives `eth0` or the bridge its IPv6 address, to be used at once: nobody else can have it. Nothing where there is no IPv6.
+async fn add_v6(handle: &Handle, address: Ipv4Addr) -> Result<(), rtnetlink::Error> {
+    if !Path::new("/proc/net/if_inet6").exists() {
+        return Ok(());
+    }
+    let mut request = handle.address().add(FIRST, v6(address).into(), PREFIX_V6);
+    request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    request.execute().await
 }
