@@ -14,6 +14,8 @@ pub mod node;
 pub mod cri_node;
 pub mod clients;
 pub mod workload;
+pub mod upstream;
+pub mod server;
 pub mod memory;
 pub mod agent;
 pub mod image;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::clock::BootTime;
-use crate::{clients, memory, node, runtime, workload};
+use crate::{clients, kubelet, memory, node, runtime, server, upstream, workload};
 
 /// What a process plays.
 #[derive(Debug, clap::Subcommand)]
@@ -40,6 +40,12 @@ pub enum Part {
     Hog,
     /// Its clients.
     Clients(clients::process::ClientsArgs),
+    /// The kubelet's readiness probe.
+    Probe(kubelet::probe::ProbeArgs),
+    /// A server of tests of connections.
+    Server(server::ServerArgs),
+    /// A server that it calls.
+    Upstream(upstream::UpstreamArgs),
 }
 
 /// Arguments of the bridge.
@@ -73,6 +79,9 @@ impl Part {
             Part::Workload(args) => workload::run(&args),
             Part::Hog => memory::hog(),
             Part::Clients(args) => clients::process::run(&args),
+            Part::Probe(args) => kubelet::probe::run(&args),
+            Part::Server(args) => server::run(&args),
+            Part::Upstream(args) => upstream::run(&args),
         }
     }
 }

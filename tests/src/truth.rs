@@ -1,12 +1,14 @@
 //! What really happened, as told by those who did it.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clients::{Connection, End};
 use crate::clock::{BootTime, WallOffset};
 use crate::runtime::{Exit, Sent};
+use crate::workload::Calls;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $word:literal),+ $(,)? }) => {
@@ -82,6 +84,10 @@ pub struct Observed {
     pub exit: Option<Exit>,
     /// Processes of the container that the OOM killer took (`oom_kill` in `memory.events`).
     pub oom_kills: u64,
+    /// What became of its calls.
+    pub calls: Calls,
+    /// When the runtime had removed its cgroup.
+    pub gone_at: Option<BootTime>,
 }
 
 /// The measures of one termination, in boot time.
@@ -113,8 +119,20 @@ pub struct Truth {
     pub oom_kills: u64,
     /// Connections that were cut.
     pub zombie_inbound: u64,
+    /// Connections of its own that were cut.
+    pub zombie_outbound: u64,
+    /// Whose the inbound ones were.
+    pub cut_clients: Vec<SocketAddr>,
     /// Connections that were established after the stop signal; `None` if there was none.
     pub late: Option<u64>,
+    /// Clients that were refused before the first was served.
+    pub startup_refused: u64,
+    /// Clients that were refused after that.
+    pub refused: u64,
+    /// How many of those were while the container's cgroup was there.
+    pub refused_in_life: u64,
+    /// What became of its calls.
+    pub calls: Calls,
 }
 
 impl Truth {
@@ -140,6 +158,11 @@ impl Truth {
             _ => HookResult::Failed,
         });
         let count = |keep: &dyn Fn(&Connection) -> bool| connections.iter().filter(|each| keep(each)).count() as u64;
+        let refused = |each: &Connection| each.end == End::Refused;
+        let served = connections.iter().filter(|each| !refused(each)).map(|each| each.at).min();
+        let starts = |each: &Connection| served.is_none_or(|served| each.at < served);
+        let cut = connections.iter().filter(|each| each.end == End::Cut);
+        let cut_clients: Vec<SocketAddr> = cut.filter_map(|each| each.client).collect();
         Some(Truth {
             start: first_act.unwrap_or(exit.at),
             hook_start: observed.hook_start,
@@ -153,8 +176,16 @@ impl Truth {
             exit_signal: exit.signal(),
             outcome,
             oom_kills: observed.oom_kills,
-            zombie_inbound: count(&|each| each.end == End::Cut),
-            late: stop_signal_at.map(|stop| count(&|each| each.established > stop)),
+            zombie_inbound: cut_clients.len() as u64,
+            zombie_outbound: 0,
+            cut_clients,
+            late: stop_signal_at.map(|stop| count(&|each| !refused(each) && each.at > stop)),
+            startup_refused: count(&|each| refused(each) && starts(each)),
+            refused: count(&|each| refused(each) && !starts(each)),
+            refused_in_life: count(&|each| {
+                refused(each) && !starts(each) && observed.gone_at.is_none_or(|gone| each.at < gone)
+            }),
+            calls: observed.calls.clone(),
         })
     }
 
@@ -175,7 +206,12 @@ impl Truth {
             "outcome": self.outcome,
             "oom_kills": self.oom_kills,
             "zombie_inbound": self.zombie_inbound,
+            "zombie_outbound": self.zombie_outbound,
+            "cut_clients": self.cut_clients,
             "late": self.late,
+            "startup_refused": self.startup_refused,
+            "refused": self.refused,
+            "calls": {"answered": self.calls.answered, "broken": self.calls.broken, "failed": self.calls.failed.len()},
         })
     }
 }
@@ -223,9 +259,14 @@ mod tests {
     #[test]
     fn connections() {
         let observed = Observed { stop_signals: vec![sent(5)], exit: exit(9, 0), ..Observed::default() };
-        let each = |at, end| Connection { established: BootTime(at), end };
-        let seen = [each(1, End::Cut), each(2, End::Bye), each(6, End::Cut), each(7, End::Closed)];
-        let truth = Truth::new(&observed, &seen).unwrap();
-        assert_eq!((truth.zombie_inbound, truth.late), (2, Some(2)));
+        let client = |at| Some(SocketAddr::from(([10, 88, 0, 1], at)));
+        let each = |at: u16, end| Connection { at: BootTime(at.into()), client: client(at), end };
+        let refused = |at| Connection { at: BootTime(at), client: None, end: End::Refused };
+        let seen = [each(2, End::Cut), each(3, End::Bye), each(6, End::Cut), each(7, End::Closed), each(8, End::Reset)];
+        let seen = [&seen[..], &[refused(1), refused(4), refused(9), refused(12)]].concat();
+        let truth = Truth::new(&Observed { gone_at: Some(BootTime(10)), ..observed }, &seen).unwrap();
+        assert_eq!((truth.zombie_inbound, truth.late), (2, Some(3)));
+        assert_eq!(truth.cut_clients, [client(2).unwrap(), client(6).unwrap()]);
+        assert_eq!((truth.startup_refused, truth.refused, truth.refused_in_life), (1, 3, 2));
     }
 }

@@ -3,9 +3,11 @@
 mod http;
 mod piped;
 mod program;
+mod usage;
 
 pub use piped::Piped;
 pub use program::{built, output};
+pub use usage::Usage;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -58,6 +60,8 @@ impl Agent {
             .arg(pods)
             .arg("--cgroup-root")
             .arg(node.slice())
+            .arg("--kubelet-cgroup")
+            .arg(node.kubelet_cgroup())
             .args(["--cri", "none"]);
         for (name, value) in options {
             command.arg(name).arg(value);

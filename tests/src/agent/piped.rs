@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::built;
+use super::{Usage, built};
 use crate::wait;
 
 /// How long it may take to tell of a termination.
@@ -72,6 +72,14 @@ impl Piped {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         answer
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.child.id()).expect("it runs")
     }
 
     /// What it said on standard error before it listened.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::place::Place;
+use crate::agent::Usage;
 
 /// How long it may take to load its probes.
 const START: Duration = Duration::from_secs(30);
@@ -23,15 +24,6 @@ pub(super) struct Agent {
     child: Child,
     address: SocketAddr,
     log: PathBuf,
-}
-
-/// What it has used.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
-    /// CPU time since its start.
-    pub(super) cpu: Duration,
-    /// Resident memory now.
-    pub(super) rss_bytes: u64,
 }
 
 impl Agent {
@@ -86,21 +78,8 @@ impl Agent {
         Ok(sum(&text, name, label))
     }
 
-    /// From /proc (proc_pid_stat(5)).
     pub(super) fn usage(&self) -> Result<Usage> {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // After the name, which may contain anything but its closing bracket comes last.
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok());
-        let (Some(user), Some(system), Some(pages)) = (field(14), field(15), field(24)) else {
-            bail!("{path} has not the fields it should have");
-        };
-        let ticks = rustix::param::clock_ticks_per_second();
-        Ok(Usage {
-            cpu: Duration::from_secs_f64((user + system) as f64 / ticks as f64),
-            rss_bytes: pages * rustix::param::page_size() as u64,
-        })
+        Usage::of(self.child.id())
     }
 
     fn get(&self, path: &str) -> Result<(u16, String)> {

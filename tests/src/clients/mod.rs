@@ -2,7 +2,7 @@
 
 pub mod process;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -42,11 +42,13 @@ pub enum Answer {
     Connections(Vec<Connection>),
 }
 
-/// One connection.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// One connection, or an attempt at one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// When connect returned.
-    pub established: BootTime,
+    pub at: BootTime,
+    /// The client's address, once it was connected.
+    pub client: Option<SocketAddr>,
     /// How it ended.
     pub end: End,
 }
@@ -61,6 +63,10 @@ pub enum End {
     Bye,
     /// The server was gone without a word.
     Cut,
+    /// It was reset before the server had answered: nobody had accepted it.
+    Reset,
+    /// There was none: the SYN was answered by a reset.
+    Refused,
 }
 
 /// The clients of one pod.

@@ -1,7 +1,7 @@
 //! The process that plays the clients of a pod.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +19,10 @@ use crate::node::{self, network};
 use crate::parts::report;
 use crate::workload::PORT;
 
-/// How long a server may take to begin to listen.
+/// How long a server may take to begin to listen, and to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// From one refused attempt to the next.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -53,7 +55,7 @@ async fn serve(server: Ipv4Addr) -> Result<()> {
         match serde_json::from_str(&line)? {
             Request::Hold(count) => {
                 for _ in 0..count {
-                    let connected = connect(server, PATIENCE).await?;
+                    let connected = insist(server, &mut connections).await?;
                     let (order, ordered) = mpsc::channel(1);
                     orders.push(order);
                     held.spawn(hold(connected, ordered));
@@ -88,42 +90,67 @@ async fn say(orders: &[mpsc::Sender<&'static str>], what: &'static str) -> Resul
 
 /// A connection that the server has answered on: it is established and accepted on both sides.
 struct Connected {
-    established: BootTime,
+    at: BootTime,
+    client: SocketAddr,
     lines: Lines<BufReader<OwnedReadHalf>>,
     output: OwnedWriteHalf,
 }
 
-async fn connect(server: Ipv4Addr, patience: Duration) -> Result<Connected> {
-    let deadline = Instant::now() + patience;
-    let stream = loop {
-        match TcpStream::connect((server, PORT)).await {
-            Ok(stream) => break stream,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < deadline => {
-                sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot connect to {server}:{PORT}")),
+impl Connected {
+    fn ended(&self, end: End) -> Connection {
+        Connection { at: self.at, client: Some(self.client), end }
+    }
+}
+
+/// Connects and has the server answer; what failed is an attempt that can be told of.
+async fn connect(server: Ipv4Addr) -> Result<Result<Connected, Connection>> {
+    let connected = timeout(PATIENCE, TcpStream::connect((server, PORT))).await;
+    let at = BootTime::now();
+    let stream = match connected.with_context(|| format!("{server}:{PORT} does not answer"))? {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Ok(Err(Connection { at, client: None, end: End::Refused }));
         }
+        Err(error) => return Err(error).with_context(|| format!("cannot connect to {server}:{PORT}")),
     };
-    let established = BootTime::now();
     stream.set_nodelay(true)?;
+    let client = stream.local_addr()?;
     let (input, output) = stream.into_split();
-    let mut connected = Connected { established, lines: BufReader::new(input).lines(), output };
-    connected.output.write_all(b"ping\n").await?;
-    let answer = connected.lines.next_line().await?;
-    ensure!(answer.as_deref() == Some("pong"), "the server answers {answer:?}");
-    Ok(connected)
+    let mut connected = Connected { at, client, lines: BufReader::new(input).lines(), output };
+    let answer = match connected.output.write_all(b"ping\n").await {
+        Ok(()) => timeout(PATIENCE, connected.lines.next_line()).await.context("the server does not answer")?,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(Some(line)) if line == "pong" => Ok(Ok(connected)),
+        Ok(Some(line)) if line == "bye" => Ok(Err(connected.ended(End::Bye))),
+        Ok(None) | Err(_) => Ok(Err(connected.ended(End::Reset))),
+        Ok(Some(line)) => bail!("the server answers {line:?}"),
+    }
+}
+
+/// Connects, again and again while the server does not listen. Tells of the attempts that failed.
+async fn insist(server: Ipv4Addr, failed: &mut Vec<Connection>) -> Result<Connected> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(server).await? {
+            Ok(connected) => return Ok(connected),
+            Err(attempt) => failed.push(attempt),
+        }
+        ensure!(Instant::now() < deadline, "nobody listens on {server}:{PORT}");
+        sleep(RETRY).await;
+    }
 }
 
 /// Keeps a connection in use until the server ends it.
 async fn hold(mut connected: Connected, mut orders: mpsc::Receiver<&'static str>) -> Connection {
-    let established = connected.established;
     let mut pings = interval(Duration::from_millis(500));
     loop {
         let sent = tokio::select! {
             line = connected.lines.next_line() => match line.as_ref().map(Option::as_deref) {
-                Ok(Some("bye")) => return Connection { established, end: End::Bye },
+                Ok(Some("bye")) => return connected.ended(End::Bye),
                 Ok(Some(_)) => Ok(()),
-                Ok(None) | Err(_) => return Connection { established, end: End::Cut },
+                Ok(None) | Err(_) => return connected.ended(End::Cut),
             },
             _ = pings.tick() => connected.output.write_all(b"ping\n").await,
             Some(order) = orders.recv() => connected.output.write_all(order.as_bytes()).await,
@@ -137,10 +164,15 @@ async fn hold(mut connected: Connected, mut orders: mpsc::Receiver<&'static str>
 
 /// A short connection: a question, an answer, the end.
 async fn visit(server: Ipv4Addr) -> Result<Connection> {
-    let Connected { established, mut lines, mut output } = connect(server, Duration::ZERO).await?;
-    output.shutdown().await?;
-    match lines.next_line().await {
-        Ok(None) => Ok(Connection { established, end: End::Closed }),
+    let mut connected = match connect(server).await? {
+        Ok(connected) => connected,
+        Err(attempt) => return Ok(attempt),
+    };
+    // A server that has said farewell may be gone.
+    let _ = connected.output.shutdown().await;
+    match connected.lines.next_line().await {
+        Ok(None) => Ok(connected.ended(End::Closed)),
+        Ok(Some(line)) if line == "bye" => Ok(connected.ended(End::Bye)),
         other => bail!("a connection that was done gets {other:?}"),
     }
 }

@@ -126,6 +126,8 @@ pub(crate) struct Played {
     pub(crate) scenario: &'static Scenario,
     pub(crate) pod: Pod,
     pub(crate) truth: Truth,
+    /// The same of the sidecar.
+    pub(crate) sidecar: Option<Truth>,
     /// The agent's account of it.
     pub(crate) termination: Option<Value>,
     /// What went wrong in the demo itself.
@@ -140,13 +142,13 @@ impl Stage {
 
     async fn try_play(&self, scenario: &'static Scenario) -> Result<Played> {
         let ended = self.kubelet.play(scenario).await?;
-        let (pod, truth) = (ended.pod.clone(), ended.truth.clone());
+        let (pod, truth, sidecar) = (ended.pod.clone(), ended.truth.clone(), ended.sidecar.clone());
         self.kubelet.remove(ended).await?;
         let termination = match &self.agent {
             Some(agent) => Some(agent.termination(&pod).await?),
             None => None,
         };
-        let deviations = scenario.deviations(&truth);
-        Ok(Played { scenario, pod, truth, termination, deviations })
+        let deviations = scenario.deviations(&truth, sidecar.as_ref());
+        Ok(Played { scenario, pod, truth, sidecar, termination, deviations })
     }
 }

@@ -12,7 +12,7 @@ use super::compare::{Comparison, Tolerance, median_and_max};
 use super::{Played, Stage, table};
 use crate::scenario::Scenario;
 
-/// Pods come one after another: making eleven at once takes the processors from those who measure.
+/// Pods come one after another: making all at once takes the processors from those who measure.
 const STAGGER: Duration = Duration::from_millis(120);
 
 /// Plays, prints and judges.
@@ -98,5 +98,8 @@ fn to_json(played: &Played, stage: &Stage) -> Value {
     let mut object = played.termination.clone().unwrap_or_else(|| json!({}));
     object["scenario"] = played.scenario.name.into();
     object["truth"] = played.truth.to_json(stage.offset);
+    if let Some(sidecar) = &played.sidecar {
+        object["truth"]["sidecar"] = sidecar.to_json(stage.offset);
+    }
     object
 }

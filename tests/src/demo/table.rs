@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Played;
-use super::compare::Comparison;
+use super::compare::{Comparison, container};
+use crate::kubelet::pod::CONTAINER;
 use crate::scenario::ALL;
+use crate::truth::Truth;
 
 /// Prints the scenarios.
 pub(super) fn list() {
@@ -17,39 +19,46 @@ pub(super) fn list() {
     }
 }
 
-/// A table with a row a scenario: what the agent says, and the truth where it differs.
+/// A table with a row a container: what the agent says, and the truth where it differs. At most 120 columns where it does not.
 pub(super) fn once(compared: &[(Played, Comparison)]) -> String {
-    let mut text = format!(
-        "{:<18} {:<22} {:<22} {:<20} {:>9} {:>9}  {}\n",
-        "scenario", "outcome", "hook", "disposition", "zombies", "late", "largest time error"
+    let mut text = row(
+        ["scenario", "outcome", "hook", "disposition", "cut", "late", "refused"].map(str::to_owned),
+        "largest time error",
     );
     for (played, comparison) in compared {
-        let truth = &played.truth;
-        let agent = played.termination.as_ref();
-        let container = agent.map(|agent| &agent["containers"][0]);
-        let cell = |truth: String, said: Option<&Value>| match said.map(plain) {
-            Some(said) if said != truth => format!("{said} / {truth}"),
-            _ => truth,
-        };
-        let word = |word: Option<String>| word.unwrap_or_else(|| "-".to_owned());
         let worst = comparison.worst().map(|error| format!("{} ({})", milliseconds(error.size()), error.measure));
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<18} {:<22} {:<22} {:<20} {:>9} {:>9}  {}",
-            played.scenario.name,
-            cell(truth.outcome.to_string(), container.map(|it| &it["outcome"])),
-            cell(word(truth.hook_result.map(|it| it.to_string())), container.map(|it| &it["hook"]["result"])),
-            cell(
-                word(truth.disposition.map(|it| it.to_string())),
-                container.map(|it| &it["stop_signal"]["disposition"])
-            ),
-            cell(truth.zombie_inbound.to_string(), container.map(|it| &it["connections"]["zombie"]["inbound"])),
-            cell(word(truth.late.map(|it| it.to_string())), container.map(|it| &it["connections"]["late"])),
-            word(worst),
-        );
+        let said = |name: &str| played.termination.as_ref().map(|it| container(it, name));
+        text += &row(cells(played.scenario.name.to_owned(), &played.truth, said(CONTAINER)), &word(worst));
+        if let Some((plan, truth)) = played.scenario.sidecar.zip(played.sidecar.as_ref()) {
+            text += &row(cells(format!("  {}", plan.name), truth, said(plan.name)), "");
+        }
     }
     text
+}
+
+fn cells(name: String, truth: &Truth, said: Option<&Value>) -> [String; 7] {
+    let cell = |truth: String, pick: fn(&Value) -> &Value| match said.map(|said| plain(pick(said))) {
+        Some(said) if said != truth => format!("{said} / {truth}"),
+        _ => truth,
+    };
+    [
+        name,
+        cell(truth.outcome.to_string(), |it| &it["outcome"]),
+        cell(word(truth.hook_result), |it| &it["hook"]["result"]),
+        cell(word(truth.disposition), |it| &it["stop_signal"]["disposition"]),
+        cell(truth.zombie_inbound.to_string(), |it| &it["connections"]["zombie"]["inbound"]),
+        cell(word(truth.late), |it| &it["connections"]["late"]),
+        cell(truth.refused.to_string(), |it| &it["connections"]["refused"]),
+    ]
+}
+
+fn row([name, outcome, hook, disposition, cut, late, refused]: [String; 7], error: &str) -> String {
+    let row = format!("{name:<18} {outcome:<19} {hook:<17} {disposition:<17} {cut:>5} {late:>5} {refused:>7}  {error}");
+    format!("{}\n", row.trim_end())
+}
+
+fn word(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 /// One termination in one line.
@@ -70,6 +79,12 @@ pub(super) fn line(played: &Played, comparison: &Comparison) -> String {
     }
     if let Some(late @ 1..) = truth.late {
         let _ = write!(line, ", {} late", count(late as usize, "connection"));
+    }
+    if truth.refused > 0 {
+        let _ = write!(line, ", {} refused", count(truth.refused as usize, "client"));
+    }
+    if truth.calls.failed_at_all() {
+        let _ = write!(line, ", {} failed", count(truth.calls.failed.len(), "call"));
     }
     let findings =
         played.termination.as_ref().and_then(|it| it["findings"].as_array()).map(Vec::as_slice).unwrap_or_default();

@@ -10,8 +10,8 @@ use crate::truth::Truth;
 
 /// The namespace of every pod of the demo.
 pub const NAMESPACE: &str = "demo";
-/// The name of their container.
-const CONTAINER: &str = "app";
+/// The name of the container that has the application.
+pub(crate) const CONTAINER: &str = "app";
 const IMAGE: &str = "registry.example/gracetrace-demo:1";
 
 /// A pod.
@@ -24,8 +24,15 @@ pub struct Pod {
     scenario: &'static Scenario,
     address: Ipv4Addr,
     created: Timestamp,
-    container_id: Option<String>,
+    app: Status,
+    sidecar: Status,
     deletion: Option<Deletion>,
+}
+
+/// What the kubelet knows of a container.
+#[derive(Debug, Clone, Default)]
+struct Status {
+    id: Option<String>,
     ended: Option<(i32, Timestamp)>,
 }
 
@@ -50,9 +57,9 @@ impl Pod {
             scenario,
             address,
             created: Timestamp::now(),
-            container_id: None,
+            app: Status::default(),
+            sidecar: Status::default(),
             deletion: None,
-            ended: None,
         }
     }
 
@@ -65,9 +72,19 @@ impl Pod {
         }
     }
 
-    /// Its container runs.
+    /// What it is for.
+    pub fn scenario(&self) -> &'static Scenario {
+        self.scenario
+    }
+
+    /// The application runs.
     pub fn started(&mut self, container_id: &str) {
-        self.container_id = Some(container_id.to_owned());
+        self.app.id = Some(container_id.to_owned());
+    }
+
+    /// The sidecar runs.
+    pub fn started_sidecar(&mut self, container_id: &str) {
+        self.sidecar.id = Some(container_id.to_owned());
     }
 
     /// Somebody asks to delete it now.
@@ -77,11 +94,12 @@ impl Pod {
         self.deletion = Some(Deletion { at: now.saturating_add(seconds(grace_seconds)).unwrap_or(now), grace_seconds });
     }
 
-    /// Its container has ended. The API server then rewrites what it said about the deletion.
-    pub fn ended(&mut self, truth: &Truth) {
+    /// Its containers have ended. The API server then rewrites what it said about the deletion.
+    pub fn ended(&mut self, app: &Truth, sidecar: Option<&Truth>) {
         let now = Timestamp::now();
-        let code = truth.exit_code.or(truth.exit_signal.map(|signal| signal + 128)).unwrap_or(0);
-        self.ended = Some((code, now));
+        let code = |truth: &Truth| truth.exit_code.or(truth.exit_signal.map(|signal| signal + 128)).unwrap_or(0);
+        self.app.ended = Some((code(app), now));
+        self.sidecar.ended = sidecar.map(|truth| (code(truth), now));
         if self.deletion.is_some() {
             self.deletion = Some(Deletion { at: now, grace_seconds: 0 });
         }
@@ -105,45 +123,74 @@ impl Pod {
             metadata["deletionTimestamp"] = whole_seconds(deletion.at).into();
             metadata["deletionGracePeriodSeconds"] = deletion.grace_seconds.into();
         }
-        let mut container = json!({"name": CONTAINER, "image": IMAGE, "resources": {}, "imagePullPolicy": "Never"});
+        let container = |name| json!({"name": name, "image": IMAGE, "resources": {}, "imagePullPolicy": "Never"});
+        let mut app = container(CONTAINER);
         if let Some(command) = scenario.hook_command() {
-            container["lifecycle"] = json!({"preStop": {"exec": {"command": command}}});
+            app["lifecycle"] = json!({"preStop": {"exec": {"command": command}}});
         }
-        json!({
-            "metadata": metadata,
-            "spec": {
-                "containers": [container],
-                "restartPolicy": if scenario.ending.is_deletion() { "Always" } else { "Never" },
-                "terminationGracePeriodSeconds": scenario.grace_seconds,
-                "nodeName": "demo",
-            },
-            "status": self.status(&created),
-        })
+        let mut spec = json!({
+            "restartPolicy": if scenario.ending.is_deletion() { "Always" } else { "Never" },
+            "terminationGracePeriodSeconds": scenario.grace_seconds,
+            "nodeName": "demo",
+        });
+        match scenario.sidecar {
+            None => spec["containers"] = json!([app]),
+            Some(sidecar) if sidecar.native => {
+                let mut native = container(sidecar.name);
+                native["restartPolicy"] = "Always".into();
+                spec["initContainers"] = json!([native]);
+                spec["containers"] = json!([app]);
+            }
+            Some(sidecar) => spec["containers"] = json!([container(sidecar.name), app]),
+        }
+        json!({"metadata": metadata, "spec": spec, "status": self.status(&created)})
     }
 
     fn status(&self, created: &str) -> Value {
-        let Some(id) = &self.container_id else {
-            return json!({"phase": "Pending", "qosClass": self.scenario.qos.name()});
-        };
-        let id = format!("containerd://{id}");
-        let (phase, state) = match self.ended {
-            None => ("Running", json!({"running": {"startedAt": created}})),
-            Some((code, at)) => {
-                let phase = if code == 0 { "Succeeded" } else { "Failed" };
-                let reason = if code == 0 { "Completed" } else { "Error" };
-                let finished = whole_seconds(at);
-                let state = json!({"exitCode": code, "reason": reason, "startedAt": created, "finishedAt": finished, "containerID": id});
-                (phase, json!({"terminated": state}))
+        let mut status = json!({"phase": "Pending", "qosClass": self.scenario.qos.name()});
+        let app = self.app.to_json(CONTAINER, created);
+        let sidecar = self.scenario.sidecar.and_then(|sidecar| {
+            let list = if sidecar.native { "initContainerStatuses" } else { "containerStatuses" };
+            Some((list, self.sidecar.to_json(sidecar.name, created)?))
+        });
+        if app.is_none() && sidecar.is_none() {
+            return status;
+        }
+        for (list, container) in sidecar.into_iter().chain(app.map(|app| ("containerStatuses", app))) {
+            match status[list].as_array_mut() {
+                Some(containers) => containers.push(container),
+                None => status[list] = json!([container]),
             }
+        }
+        status["phase"] = match self.app.ended {
+            None => "Running",
+            Some((0, _)) => "Succeeded",
+            Some(_) => "Failed",
+        }
+        .into();
+        status["podIP"] = json!(self.address);
+        status["podIPs"] = json!([{"ip": self.address}]);
+        status["startTime"] = created.into();
+        status
+    }
+}
+
+impl Status {
+    /// As an item of `containerStatuses`; `None` before the container was started.
+    fn to_json(&self, name: &str, created: &str) -> Option<Value> {
+        let id = format!("containerd://{}", self.id.as_ref()?);
+        let state = match self.ended {
+            None => json!({"running": {"startedAt": created}}),
+            Some((code, at)) => json!({"terminated": {
+                "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" },
+                "startedAt": created, "finishedAt": whole_seconds(at), "containerID": id,
+            }}),
         };
-        json!({
-            "phase": phase, "podIP": self.address, "podIPs": [{"ip": self.address}], "startTime": created,
-            "qosClass": self.scenario.qos.name(),
-            "containerStatuses": [{
-                "name": CONTAINER, "state": state, "lastState": {}, "ready": self.ended.is_none(), "restartCount": 0,
-                "image": IMAGE, "imageID": "", "containerID": id, "started": self.ended.is_none(),
-            }],
-        })
+        let runs = self.ended.is_none();
+        Some(json!({
+            "name": name, "state": state, "lastState": {}, "ready": runs, "restartCount": 0,
+            "image": IMAGE, "imageID": "", "containerID": id, "started": runs,
+        }))
     }
 }
 

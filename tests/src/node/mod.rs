@@ -18,7 +18,8 @@ use guard::Guard;
 
 /// Names under which the demo's binary is executed. A process's `comm` is the name it was executed by, and the agent
 /// knows a sandbox by `pause`.
-const PROGRAMS: [&str; 7] = ["containerd-shim", "runc", "pause", "app", "clients", "bridge", "guard"];
+const PROGRAMS: [&str; 9] =
+    ["containerd-shim", "runc", "pause", "app", "clients", "upstream", "kubelet", "bridge", "guard"];
 
 /// A node. Everything made on it is gone once it is dropped, and also when this process is killed.
 pub struct Node {
@@ -35,8 +36,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Makes the slice, the working directory and the bridge.
+    /// Makes the slice, the working directory and the bridge. This very program plays the node's parts.
     pub async fn start() -> Result<Node> {
+        Node::start_with(&env::current_exe().context("cannot find the demo's own program")?).await
+    }
+
+    /// The same with the demo's program to play them.
+    pub async fn start_with(program: &Path) -> Result<Node> {
         if !rustix::process::geteuid().is_root() {
             bail!("needs root: pods are real cgroups and namespaces");
         }
@@ -48,13 +54,12 @@ impl Node {
 
         // The guard comes first: from here on nothing is left behind.
         let bin = dir.join("bin");
-        let program = env::current_exe().context("cannot find the demo's own program")?;
-        let guard = Guard::start(&program, &slice, &dir)?;
+        let guard = Guard::start(program, &slice, &dir)?;
         fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
         for name in PROGRAMS {
-            symlink(&program, bin.join(name)).with_context(|| format!("cannot link {name} in {}", bin.display()))?;
+            symlink(program, bin.join(name)).with_context(|| format!("cannot link {name} in {}", bin.display()))?;
         }
-        for part in ["runtime", "clients", "agent", "kubepods/burstable", "kubepods/besteffort"] {
+        for part in ["runtime", "clients", "kubelet", "agent", "kubepods/burstable", "kubepods/besteffort"] {
             let path = slice.join(part);
             fs::create_dir_all(&path).with_context(|| format!("cannot make the cgroup {}", path.display()))?;
         }
@@ -112,6 +117,11 @@ impl Node {
     /// Where clients live: on the node, outside all pods.
     pub fn clients_cgroup(&self) -> PathBuf {
         self.slice.join("clients")
+    }
+
+    /// Where the kubelet's own process lives.
+    pub fn kubelet_cgroup(&self) -> PathBuf {
+        self.slice.join("kubelet")
     }
 
     /// For files; removed at the end.

@@ -3,17 +3,20 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// Address of the bridge, where the clients are.
-const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+pub(crate) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 const PREFIX: u8 = 16;
+const PREFIX_V6: u8 = 64;
 /// Every new namespace has `lo` with index 1.
 const LOOPBACK: u32 = 1;
 /// Index of the bridge, and of `eth0` in a pod: chosen, so that nothing has to be looked up.
@@ -25,6 +28,7 @@ pub fn make_bridge() -> Result<()> {
     netlink(|handle| async move {
         handle.link().add(LinkBridge::new("br0").index(FIRST).up().build()).execute().await?;
         handle.address().add(FIRST, BRIDGE.into(), PREFIX).execute().await?;
+        add_v6(&handle, BRIDGE).await?;
         handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await
     })
     .context("cannot make a bridge: the kernel needs CONFIG_BRIDGE and CONFIG_VETH")
@@ -47,6 +51,7 @@ pub fn join_bridge(bridge_pid: u32, number: u32, address: Ipv4Addr) -> Result<()
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
         handle.link().add(pair.build()).execute().await?;
         handle.address().add(FIRST, address.into(), PREFIX).execute().await?;
+        add_v6(&handle, address).await?;
         handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await
     })
     .context("cannot make the pod's network")?;
@@ -100,4 +105,20 @@ where
         connection.abort();
         Ok(result?)
     })
+}
+
+/// The IPv6 address of who has this IPv4 address.
+pub fn v6(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets().map(u16::from);
+    Ipv6Addr::new(0xfd10, 0x88, 0, 0, 0, 0, a << 8 | b, c << 8 | d)
+}
+
+/// Gives `eth0` or the bridge its IPv6 address, to be used at once: nobody else can have it. Nothing where there is no IPv6.
+async fn add_v6(handle: &Handle, address: Ipv4Addr) -> Result<(), rtnetlink::Error> {
+    if !Path::new("/proc/net/if_inet6").exists() {
+        return Ok(());
+    }
+    let mut request = handle.address().add(FIRST, v6(address).into(), PREFIX_V6);
+    request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    request.execute().await
 }

@@ -127,7 +127,7 @@ impl Container {
     }
 
     /// What the runtime does after the end: kills what is left, and removes the cgroup.
-    pub async fn delete(mut self, node: &Node) -> Result<()> {
+    pub async fn delete(&mut self, node: &Node) -> Result<()> {
         // Observed 2 to 6 ms after the exit.
         sleep(Duration::from_micros(fastrand::u64(2_000..6_000))).await;
         for part in ["kill-all", "delete"] {

@@ -40,9 +40,7 @@ async fn play(args: &SuiteArgs) -> Result<bool> {
     let node = Arc::new(node);
     let pods = node.dir().join("pods.json");
     let kubelet = Kubelet::new(Arc::clone(&node), Arc::new(PodsFile::create(&pods)?));
-    // Clients stand in for the kubelet: packets come and go in their cgroup.
-    let clients = node.clients_cgroup();
-    let agent = Agent::start_with(&node, &args.agent, &pods, &[("--kubelet-cgroup", &clients)]).await?;
+    let agent = Agent::start(&node, &args.agent, &pods, None).await?;
     let agent = Arc::new(agent);
     let stage = Stage { kubelet, agent: Some(Arc::clone(&agent)), offset: WallOffset::measure() };
 

@@ -4,7 +4,9 @@
 //! it is stopped. A server that leaves says
 //! `bye` on every connection and waits for its clients, so that a client can tell a farewell from a cut.
 
-use std::net::Ipv4Addr;
+mod calls;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,7 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::BootTime;
-use crate::memory;
+use crate::{memory, upstream};
+
+pub use calls::Calls;
 
 /// The port it listens on.
 pub const PORT: u16 = 8080;
@@ -27,6 +31,8 @@ pub enum OnTerm {
     Drain,
     /// Handles it: uses memory until it is stopped.
     Hog,
+    /// Handles it: exits with 0 at once, whoever is connected.
+    Drop,
     /// Has no handler.
     Nothing,
 }
@@ -39,6 +45,21 @@ pub struct WorkloadArgs {
     /// Goes on serving for this long after SIGTERM.
     #[arg(long, default_value_t = 0)]
     drain_ms: u64,
+    /// Goes on for this long after it has stopped listening.
+    #[arg(long, default_value_t = 0)]
+    linger_ms: u64,
+    /// Where it listens.
+    #[arg(long, default_value_t = PORT)]
+    port: u16,
+    /// Begins to listen so long after its start.
+    #[arg(long, default_value_t = 0)]
+    listen_after_ms: u64,
+    /// A server that it calls all along.
+    #[arg(long)]
+    call: Option<SocketAddr>,
+    /// A server to which it holds a connection all along.
+    #[arg(long)]
+    tunnel: Option<SocketAddr>,
     /// Uses this much memory all along.
     #[arg(long, default_value_t = 0)]
     hold_mib: usize,
@@ -51,10 +72,41 @@ pub struct WorkloadArgs {
 pub fn run(args: &WorkloadArgs) -> Result<()> {
     let held = memory::use_up(args.hold_mib);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(args))?;
+    runtime.block_on(live(args))?;
     drop((runtime, held));
-    println!("{FAREWELL}{}", BootTime::now().0);
+    tell_farewell();
     Ok(())
+}
+
+async fn live(args: &WorkloadArgs) -> Result<()> {
+    let tunnel = match args.tunnel {
+        Some(server) => Some(upstream::dig(server).await?),
+        None => None,
+    };
+    println!("{READY}");
+    let (leave, leaving) = watch::channel(false);
+    let calls = args.call.map(|server| tokio::spawn(calls::make(server, leaving)));
+    serve(args).await?;
+    leave.send_replace(true);
+    if let Some(calls) = calls {
+        println!("{}", calls.await?.line()?);
+    }
+    if args.on_term == OnTerm::Drop {
+        // Everything that is open is closed by the kernel, once the process has begun to exit.
+        tell_farewell();
+        std::process::exit(0);
+    }
+    match tunnel {
+        Some(tunnel) => upstream::close(tunnel).await,
+        None => Ok(()),
+    }
+}
+
+/// A line that a workload writes when it can be used.
+pub(crate) const READY: &str = "ready";
+
+fn tell_farewell() {
+    println!("{FAREWELL}{}", BootTime::now().0);
 }
 
 /// When a workload left by its own account, from what it wrote. The last thing that it does before it exits: what wait(2)
@@ -70,10 +122,11 @@ const FAREWELL: &str = "left at ";
 async fn serve(args: &WorkloadArgs) -> Result<()> {
     // Before it listens: whoever can connect may also send signals.
     let mut term = match args.on_term {
-        OnTerm::Drain | OnTerm::Hog => Some(signal(SignalKind::terminate())?),
+        OnTerm::Drain | OnTerm::Hog | OnTerm::Drop => Some(signal(SignalKind::terminate())?),
         OnTerm::Nothing => None,
     };
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await.context("cannot listen")?;
+    sleep(Duration::from_millis(args.listen_after_ms)).await;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, args.port)).await.context("cannot listen")?;
     let (leave, leaving) = watch::channel(false);
     // Each connection holds a sender; the channel closes with the last.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
@@ -103,7 +156,12 @@ async fn serve(args: &WorkloadArgs) -> Result<()> {
             }
         }
     }
+    if args.on_term == OnTerm::Drop {
+        std::mem::forget(listener);
+        return Ok(());
+    }
     drop((listener, open));
+    sleep(Duration::from_millis(args.linger_ms)).await;
     leave.send_replace(true);
     // Clients that do not take the farewell are cut.
     let _ = timeout(Duration::from_secs(1), all_closed.recv()).await;

@@ -1,12 +1,15 @@
 //! The agent's account against the truth.
 
+mod connections;
+
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Played;
 use crate::clock::{BootTime, WallOffset};
-use crate::truth::Outcome;
+use crate::kubelet::pod::CONTAINER;
+use crate::truth::{Outcome, Truth};
 
 /// How far the times of an account may be off.
 #[derive(Debug, Clone, Copy)]
@@ -63,33 +66,45 @@ impl Comparison {
 
     fn compare(&mut self, termination: &Value, played: &Played, offset: WallOffset) {
         let truth = &played.truth;
-        let container = &termination["containers"][0];
+        let sidecar = played.scenario.sidecar.zip(played.sidecar.as_ref());
         let count = termination["containers"].as_array().map_or(0, Vec::len);
-        self.verdict("number of containers", &1.into(), &count.into());
+        self.verdict("number of containers", &(1 + usize::from(sidecar.is_some())).into(), &count.into());
         self.verdict("uid", &played.pod.uid.as_str().into(), &termination["uid"]);
         self.verdict("complete", &true.into(), &termination["complete"]);
         self.verdict("outcome of the pod", &word(Some(truth.outcome)), &termination["outcome"]);
-        self.verdict("outcome", &word(Some(truth.outcome)), &container["outcome"]);
-        self.verdict("hook result", &word(truth.hook_result), &container["hook"]["result"]);
-        self.verdict("disposition", &word(truth.disposition), &container["stop_signal"]["disposition"]);
+        self.findings(played.scenario.expect.findings, &termination["findings"]);
+        let start = sidecar.map_or(truth.start, |(_, sidecar)| sidecar.start.min(truth.start));
+        self.time("start", Some(start), &termination["start"], offset);
+
+        let app = container(termination, CONTAINER);
+        self.container("", truth, app, offset);
+        self.processes(played.scenario.expect.hook_processes, &app["hook"]["processes"]);
+        if let Some((plan, of_sidecar)) = sidecar {
+            let said = container(termination, plan.name);
+            self.container("sidecar: ", of_sidecar, said, offset);
+            self.verdict("role", &"sidecar".into(), &said["role"]);
+            connections::lead(self, truth, of_sidecar, said);
+        }
+        connections::compare(self, termination, played);
+    }
+
+    /// What is said of one container.
+    fn container(&mut self, whose: &str, truth: &Truth, said: &Value, offset: WallOffset) {
+        let mut verdict = |what: &str, truth, said| self.verdict(&format!("{whose}{what}"), &truth, said);
+        verdict("outcome", word(Some(truth.outcome)), &said["outcome"]);
+        verdict("hook result", word(truth.hook_result), &said["hook"]["result"]);
+        verdict("disposition", word(truth.disposition), &said["stop_signal"]["disposition"]);
         let oom = truth.outcome == Outcome::Oom;
         if oom || truth.oom_kills == 0 {
             // In between it is a matter of words whether it had a part in the end.
-            self.verdict("end by the OOM killer", &oom.into(), &container["exit"]["oom"]);
+            verdict("end by the OOM killer", oom.into(), &said["exit"]["oom"]);
         }
-        self.processes(played.scenario.expect.hook_processes, &container["hook"]["processes"]);
-        self.verdict("exit code", &truth.exit_code.into(), &container["exit"]["code"]);
-        let connections = &container["connections"];
-        self.verdict("zombie connections", &truth.zombie_inbound.into(), &connections["zombie"]["inbound"]);
-        self.verdict("late connections", &truth.late.into(), &connections["late"]);
-        self.findings(played.scenario.expect.findings, &termination["findings"]);
-
-        self.time("start", Some(truth.start), &termination["start"], offset);
-        self.time("hook start", truth.hook_start, &container["hook"]["start"], offset);
-        self.time("hook end", truth.hook_end, &container["hook"]["end"], offset);
-        self.time("stop signal", truth.stop_signal_at, &container["stop_signal"]["at"], offset);
-        self.time("kill", truth.killed_at, &container["killed_at"], offset);
-        self.time("exit", Some(truth.exit_at), &container["exit"]["at"], offset);
+        verdict("exit code", truth.exit_code.into(), &said["exit"]["code"]);
+        self.time("hook start", truth.hook_start, &said["hook"]["start"], offset);
+        self.time("hook end", truth.hook_end, &said["hook"]["end"], offset);
+        self.time("stop signal", truth.stop_signal_at, &said["stop_signal"]["at"], offset);
+        self.time("kill", truth.killed_at, &said["killed_at"], offset);
+        self.time("exit", Some(truth.exit_at), &said["exit"]["at"], offset);
     }
 
     fn hold_against(&mut self, tolerance: Tolerance) {
@@ -140,6 +155,12 @@ impl Comparison {
             (None, Some(_)) => self.differences.push(format!("{measure}: the agent has one, but there was none")),
         }
     }
+}
+
+/// What a termination says of a container of that name; null if nothing.
+pub(super) fn container<'a>(termination: &'a Value, name: &str) -> &'a Value {
+    let mut containers = termination["containers"].as_array().into_iter().flatten();
+    containers.find(|container| container["name"] == name).unwrap_or(&Value::Null)
 }
 
 fn word<T: serde::Serialize>(value: Option<T>) -> Value {

@@ -1,8 +1,14 @@
 //! The scenarios: what a pod is made of, how it is ended, and what must come of it.
 
+mod table;
+
+pub use table::ALL;
+pub(crate) use table::{CLEAN, FORCED};
+
 use std::path::Path;
 
 use crate::truth::{Disposition, HookResult, Outcome, Truth};
+use crate::upstream::Upstream;
 
 /// One scenario.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,14 +29,29 @@ pub struct Scenario {
     pub hook: &'static [&'static str],
     /// Connections that are open when the end begins.
     pub clients: u32,
-    /// Connections that are opened after the stop signal.
+    /// Clients that come one after another, every 100 ms, from 50 ms after the stop signal on.
     pub late_clients: u32,
+    /// Another container beside the application, and a server outside of the pod that the application calls all along:
+    /// it can be reached for as long as the sidecar holds a connection to it.
+    pub sidecar: Option<Sidecar>,
     /// Files of the container's cgroup and what the runtime writes to them, such as `memory.max`.
     pub limits: &'static [(&'static str, &'static str)],
     /// How it is ended.
     pub ending: Ending,
     /// What must come of it.
     pub expect: Expect,
+}
+
+/// A container that the application needs for its calls. The stop signal takes it at the same time as the application,
+/// unless it is native.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sidecar {
+    /// The container's name.
+    pub name: &'static str,
+    /// An init container with `restartPolicy: Always`: it is stopped when the application has gone.
+    pub native: bool,
+    /// What it does when it is told to leave.
+    pub application: &'static [&'static str],
 }
 
 /// Pid 1 of the container.
@@ -104,15 +125,23 @@ pub struct Expect {
     pub hook_processes: u64,
     /// Whether the OOM killer takes a process of the container.
     pub oom_kills: bool,
+    /// How many clients are refused at least before the application listens.
+    pub startup_refused: u64,
+    /// Whether clients are refused because the application does not listen any more.
+    pub refused: bool,
+    /// Whether calls of the application fail.
+    pub failed_calls: bool,
     /// Findings that must be there. None means that there must be none.
     pub findings: &'static [&'static str],
 }
 
 impl Scenario {
-    /// The container's command.
-    pub fn argv(&self, application: &Path) -> Vec<String> {
-        let words = ["play", "workload"].iter().chain(self.application).map(|word| (*word).to_owned());
-        let argv: Vec<String> = std::iter::once(application.display().to_string()).chain(words).collect();
+    /// The container's command. `upstream` is what it calls, in a pod with a sidecar.
+    pub fn argv(&self, application: &Path, upstream: Option<Upstream>) -> Vec<String> {
+        let mut argv = workload(application, self.application);
+        if let Some(upstream) = upstream {
+            argv.extend(["--call".to_owned(), upstream.service.to_string()]);
+        }
         match self.init {
             Init::Application => argv,
             Init::Shell => vec!["sh".to_owned(), "-c".to_owned(), format!("{} & wait", argv.join(" "))],
@@ -125,7 +154,7 @@ impl Scenario {
     }
 
     /// How the truth differs from the script: the scenario itself went wrong.
-    pub fn deviations(&self, truth: &Truth) -> Vec<String> {
+    pub fn deviations(&self, truth: &Truth, sidecar: Option<&Truth>) -> Vec<String> {
         let mut found = Vec::new();
         let mut check = |what: &str, expected: String, actual: String| {
             if expected != actual {
@@ -137,160 +166,43 @@ impl Scenario {
         check("hook result", format!("{:?}", expect.hook), format!("{:?}", truth.hook_result));
         check("disposition", format!("{:?}", expect.disposition), format!("{:?}", truth.disposition));
         check("cut connections", expect.zombies.to_string(), truth.zombie_inbound.to_string());
-        check("late connections", self.late_clients.to_string(), truth.late.unwrap_or(0).to_string());
+        let came = truth.late.map_or(0, |late| late + truth.refused);
+        check("late and refused clients", self.late_clients.to_string(), came.to_string());
+        let early = truth.startup_refused.min(expect.startup_refused);
+        check("clients that came too early", expect.startup_refused.to_string(), early.to_string());
+        check("refused clients", expect.refused.to_string(), (truth.refused > 0).to_string());
+        if let Some(sidecar) = sidecar {
+            check("outcome of the sidecar", Outcome::Graceful.to_string(), sidecar.outcome.to_string());
+        }
+        check("failed calls", expect.failed_calls.to_string(), truth.calls.failed_at_all().to_string());
         check("OOM kills", expect.oom_kills.to_string(), (truth.oom_kills > 0).to_string());
         check("killed", expect.killed.to_string(), truth.killed_at.is_some().to_string());
         found
     }
 }
 
+impl Sidecar {
+    /// The container's command. `upstream` is what it opens the way to.
+    pub fn argv(&self, application: &Path, upstream: Upstream) -> Vec<String> {
+        let mut argv = workload(application, self.application);
+        let own = ["--port".to_owned(), SIDECAR_PORT.to_string(), "--tunnel".to_owned(), upstream.tunnel.to_string()];
+        argv.extend(own);
+        argv
+    }
+}
+
+/// Where a sidecar listens.
+const SIDECAR_PORT: u16 = 15001;
+
+fn workload(application: &Path, arguments: &[&str]) -> Vec<String> {
+    let words = ["play", "workload"].iter().chain(arguments).map(|word| (*word).to_owned());
+    std::iter::once(application.display().to_string()).chain(words).collect()
+}
+
 /// Finds a scenario by name.
 pub fn by_name(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
 }
-
-/// A pod that does everything right; the others say where they differ.
-pub(crate) const CLEAN: Scenario = Scenario {
-    name: "clean",
-    about: "a hook of one second, then a drain within the grace period",
-    qos: Qos::Burstable,
-    grace_seconds: 5,
-    init: Init::Application,
-    application: &["--on-term", "drain", "--drain-ms", "500"],
-    hook: &["sleep", "1"],
-    clients: 3,
-    late_clients: 0,
-    limits: &[],
-    ending: Ending::Deletion { interrupted: false },
-    expect: Expect {
-        outcome: Outcome::Graceful,
-        hook: Some(HookResult::Success),
-        disposition: Some(Disposition::Handled),
-        zombies: 0,
-        killed: false,
-        hook_processes: 0,
-        oom_kills: false,
-        findings: &[],
-    },
-};
-
-pub(crate) const FORCED: Expect = Expect {
-    outcome: Outcome::Forced,
-    hook: None,
-    disposition: Some(Disposition::Ignored),
-    killed: true,
-    ..CLEAN.expect
-};
-
-/// Every scenario.
-pub const ALL: &[Scenario] = &[
-    CLEAN,
-    Scenario {
-        name: "no-hook",
-        about: "only a stop signal, and a drain within the grace period",
-        qos: Qos::BestEffort,
-        hook: &[],
-        expect: Expect { hook: None, ..CLEAN.expect },
-        ..CLEAN
-    },
-    Scenario {
-        name: "hook-fails",
-        about: "a hook that exits with 3",
-        hook: &["sh", "-c", "sleep 0.3; exit 3"],
-        expect: Expect { hook: Some(HookResult::Failed), findings: &["PRESTOP_FAILED"], ..CLEAN.expect },
-        ..CLEAN
-    },
-    Scenario {
-        name: "hook-hangs",
-        about: "a hook that looks for open connections again and again, and outlives the grace period",
-        grace_seconds: 3,
-        application: &["--on-term", "drain", "--drain-ms", "1000"],
-        hook: &["sh", "-c", "while cat /proc/net/tcp | grep -q ' 01 '; do sleep 0.05; done"],
-        expect: Expect {
-            hook: Some(HookResult::Timeout),
-            findings: &["PRESTOP_TIMEOUT", "PRESTOP_COSTLY"],
-            ..CLEAN.expect
-        },
-        ..CLEAN
-    },
-    Scenario {
-        name: "ignores-sigterm",
-        about: "pid 1 without a handler: the stop signal does nothing",
-        grace_seconds: 3,
-        application: &["--on-term", "nothing"],
-        hook: &[],
-        expect: Expect { zombies: 3, findings: &["STOP_SIGNAL_IGNORED", "GRACE_EXHAUSTED"], ..FORCED },
-        ..CLEAN
-    },
-    Scenario {
-        name: "shell-pid1",
-        about: "a shell as pid 1 that does not pass the stop signal on",
-        qos: Qos::BestEffort,
-        grace_seconds: 3,
-        init: Init::Shell,
-        hook: &[],
-        expect: Expect { zombies: 3, findings: &["STOP_SIGNAL_NOT_FORWARDED", "GRACE_EXHAUSTED"], ..FORCED },
-        ..CLEAN
-    },
-    Scenario {
-        name: "slow-drain",
-        about: "a drain that needs most of the grace period",
-        qos: Qos::Guaranteed,
-        grace_seconds: 6,
-        application: &["--on-term", "drain", "--drain-ms", "5000"],
-        hook: &[],
-        expect: Expect { hook: None, findings: &["GRACE_NEARLY_EXHAUSTED"], ..CLEAN.expect },
-        ..CLEAN
-    },
-    Scenario {
-        name: "cut-connections",
-        about: "a drain that is too long: killed with 20 clients connected",
-        grace_seconds: 3,
-        application: &["--on-term", "drain", "--drain-ms", "60000"],
-        hook: &[],
-        clients: 20,
-        expect: Expect {
-            disposition: Some(Disposition::Handled),
-            zombies: 20,
-            findings: &["CONNECTIONS_CUT", "GRACE_EXHAUSTED"],
-            ..FORCED
-        },
-        ..CLEAN
-    },
-    Scenario {
-        name: "late-clients",
-        about: "clients still come after the stop signal",
-        application: &["--on-term", "drain", "--drain-ms", "2000"],
-        hook: &[],
-        late_clients: 8,
-        expect: Expect { hook: None, findings: &["LATE_CONNECTIONS"], ..CLEAN.expect },
-        ..CLEAN
-    },
-    Scenario {
-        name: "crash",
-        about: "dies by itself",
-        qos: Qos::BestEffort,
-        hook: &["sleep", "1"],
-        ending: Ending::Crash,
-        expect: Expect {
-            outcome: Outcome::Crashed,
-            hook: None,
-            disposition: None,
-            zombies: 3,
-            findings: &["CONNECTIONS_CUT"],
-            ..CLEAN.expect
-        },
-        ..CLEAN
-    },
-    Scenario {
-        name: "restarted-runtime",
-        about: "the kubelet dies during the hook and the runtime after the stop signal: both are done twice",
-        qos: Qos::Guaranteed,
-        application: &["--on-term", "drain", "--drain-ms", "1000"],
-        ending: Ending::Deletion { interrupted: true },
-        ..CLEAN
-    },
-];
 
 #[cfg(test)]
 mod tests {
@@ -305,9 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn who_has_a_sidecar_is_deleted() {
+        for scenario in ALL.iter().filter(|scenario| scenario.sidecar.is_some()) {
+            assert_eq!(scenario.ending, Ending::Deletion { interrupted: false }, "{}", scenario.name);
+            assert!(scenario.hook.is_empty(), "{}: nobody runs hooks of several containers", scenario.name);
+        }
+    }
+
+    #[test]
     fn a_shell_gets_one_command() {
         let shell = by_name("shell-pid1").unwrap();
-        let argv = shell.argv(Path::new("/x/app"));
+        let argv = shell.argv(Path::new("/x/app"), None);
         assert_eq!(argv[..2], ["sh", "-c"]);
         assert_eq!(argv[2], "/x/app play workload --on-term drain --drain-ms 500 & wait");
     }

@@ -1,0 +1,117 @@
+//! A node whose containers all terminate at once, with connections on each, while a steady stream of others goes on:
+//! nothing is lost.
+//!
+//! `GRACETRACE_LOAD_CONTAINERS` (500 for the size that a node is meant to bear) and `GRACETRACE_LOAD_SECONDS` make it larger
+//! than the test suite has it.
+
+use std::env;
+use std::fs;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gracetrace_tests::node::network;
+use gracetrace_tests::server::{Order, at};
+use gracetrace_tests::wait;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use serde_json::Value;
+
+use crate::clients::{assert_cut, hold, visit};
+use crate::world::{PORT, Pod, Server, World};
+
+/// Connections that each container has open.
+const CONNECTIONS: usize = 20;
+/// Containers of a pod.
+const PER_POD: usize = 10;
+/// Clients of the stream.
+const STREAMS: usize = 2;
+
+#[test]
+fn all_terminate_at_once() {
+    let containers = setting("GRACETRACE_LOAD_CONTAINERS", 60);
+    let seconds = setting("GRACETRACE_LOAD_SECONDS", 2) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+
+    let mut world = World::new();
+    let pods: Vec<Pod> = (0..containers.div_ceil(PER_POD)).map(|_| world.pod()).collect();
+    let place = |number: usize| (&pods[number / PER_POD], PORT + (number % PER_POD) as u16);
+    let servers: Vec<Server> = (0..containers)
+        .map(|number| {
+            let (pod, port) = place(number);
+            world.serve_in(pod, pod.sandbox.pid, &["--style", "single", "--leave-on", "1", "--port", &port.to_string()])
+        })
+        .collect();
+    let target = world.pod();
+    let stream_server = world.serve(&target, &["--style", "single"]);
+    // The stream's termination has begun before the others': all that it counts is in it.
+    world.stop(&stream_server);
+    let held: Vec<TcpStream> = world.outside(|| {
+        let addresses = (0..containers).map(place).map(|(pod, port)| at(pod.address(false), port));
+        addresses.flat_map(|address| hold(address, CONNECTIONS)).collect()
+    });
+
+    let before = world.agent().usage();
+    let (streaming, visits) = (AtomicBool::new(true), AtomicU64::new(0));
+    let (bridge, address) = (world.node.bridge_pid(), at(target.address(false), PORT));
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..STREAMS {
+            scope.spawn(|| {
+                network::enter_network_of(bridge).unwrap();
+                while streaming.load(Ordering::Relaxed) {
+                    visit(address, Order::Close);
+                    visits.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // Not a wait for something: the stream has to have been there for a while, before and after.
+        thread::sleep(Duration::from_secs(seconds) / 2);
+        servers.iter().for_each(|server| server.signal(Signal::TERM));
+        thread::sleep(Duration::from_secs(seconds) / 2);
+        streaming.store(false, Ordering::Relaxed);
+    });
+    let streamed = begin.elapsed();
+    for mut server in servers {
+        let exit = world.tokio.block_on(server.container.exited()).unwrap();
+        assert_eq!(exit.code(), Some(0));
+        wait::until("the container's cgroup can go", || fs::remove_dir(&server.container.cgroup).is_ok());
+    }
+    let cut = held.len();
+    assert_cut(held);
+
+    let terminations: Vec<Value> = (0..pods.len()).map(|_| world.termination()).collect();
+    let told: Vec<&Value> = terminations.iter().flat_map(|it| it["containers"].as_array().unwrap()).collect();
+    assert_eq!(told.len(), containers);
+    assert!(terminations.iter().all(|termination| termination["complete"] == true), "{terminations:#?}");
+    let zombies = told.iter().map(|container| container["connections"]["zombie"]["inbound"].as_u64().unwrap());
+    assert!(zombies.clone().all(|zombies| zombies == CONNECTIONS as u64));
+    assert_eq!(zombies.sum::<u64>() as usize, cut);
+
+    let counts = world.end(stream_server);
+    let visits = visits.into_inner();
+    assert_eq!(counts.accepted, visits, "what the server counts");
+    let termination = world.termination();
+    assert_eq!(termination["complete"], true, "{termination:#}");
+    assert_eq!(termination["containers"][0]["connections"]["late"], visits, "{termination:#}");
+    let metrics = world.agent().get("/metrics");
+    let dropped = metrics.lines().filter(|line| line.starts_with("gracetrace_records_dropped_total{"));
+    assert!(dropped.clone().count() > 0 && dropped.clone().all(|line| line.ends_with("} 0")), "{dropped:#?}");
+
+    let after = world.agent().usage();
+    println!(
+        "{containers} containers at once with {cut} connections, beside {:.0} connections a second for {:.1} s: \
+         the agent took {:.2} s of CPU time, {:.1} MB resident ({:.1} MB before)",
+        visits as f64 / streamed.as_secs_f64(),
+        streamed.as_secs_f64(),
+        (after.cpu - before.cpu).as_secs_f64(),
+        after.rss_bytes as f64 / 1e6,
+        before.rss_bytes as f64 / 1e6,
+    );
+    world.stop_agent();
+}
+
+fn setting(name: &str, usual: usize) -> usize {
+    env::var(name).map_or(usual, |value| value.parse().unwrap())
+}
