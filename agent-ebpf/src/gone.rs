@@ -2,15 +2,14 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
-use gracetrace_ebpf::TALLY_STALE;
+use gracetrace_ebpf::{Gone, TALLY_STALE};
 
 use crate::kernel::Sock;
 use crate::{ports, state};
 
-/// How often a connect to the address has failed, by address in network byte order, IPv4 mapped into IPv6. Made and
-/// taken out by the agent.
+/// Those addresses, in network byte order, IPv4 mapped into IPv6. Made and taken out by the agent.
 #[map]
-static GONE: HashMap<[u32; 4], u64> = HashMap::with_max_entries(1_024, 0);
+static GONE: HashMap<[u32; 4], Gone> = HashMap::with_max_entries(1_024, 0);
 
 /// How many there are, as the agent says: mostly none, and then nobody looks for any.
 #[map]
@@ -22,20 +21,28 @@ pub(crate) fn could_not_connect(sock: Sock) -> Option<()> {
     if is_empty() || !sock.is_tcp() {
         return None;
     }
-    let count = GONE.get_ptr_mut(sock.peer_address()?)?;
-    state::add(count, 1);
+    let gone = GONE.get_ptr_mut(sock.peer_address()?)?;
+    // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+    unsafe {
+        if (&raw const (*gone).taken).read_volatile() != 0 {
+            return None;
+        }
+        state::add(&raw mut (*gone).failed, 1);
+    }
     ports::tally(TALLY_STALE, 1);
     Some(())
 }
 
-/// A container has connected, or was connected to: somebody is where that was.
+/// A container has connected, or was connected to: somebody is at that address.
 #[inline(always)]
 pub(crate) fn connected(sock: Sock, inbound: bool) -> Option<()> {
     if is_empty() {
         return None;
     }
     let alive = if inbound { sock.local_address() } else { sock.peer_address() }?;
-    let _ = GONE.remove(alive);
+    let gone = GONE.get_ptr_mut(alive)?;
+    // SAFETY: as above.
+    unsafe { (&raw mut (*gone).taken).write_volatile(1) };
     Some(())
 }
 

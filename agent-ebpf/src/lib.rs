@@ -16,7 +16,7 @@ pub use maps::{
     Container, Entered, Request, Socket,
 };
 pub use places::{
-    Port, PortKey, Refusal, TALLIES, TALLY_LEFT_OUT, TALLY_PLACES, TALLY_REFUSED, TALLY_STALE, WAITING_KEPT_NS,
+    Gone, Port, PortKey, Refusal, TALLIES, TALLY_LEFT_OUT, TALLY_PLACES, TALLY_REFUSED, TALLY_STALE, WAITING_KEPT_NS,
     WAITING_SLOTS, Waiting,
 };
 pub use records::{

@@ -64,6 +64,16 @@ pub struct Refusal {
     pub before: u64,
 }
 
+/// Value of the map `GONE`, keyed by an address in network byte order, IPv4 mapped into IPv6: a pod had it and has gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Gone {
+    /// Connects of any process of this node to it that have failed.
+    pub failed: u64,
+    /// Not 0 once a container has connected to it or was connected to at it: somebody has it again.
+    pub taken: u64,
+}
+
 /// Index into the array `TALLIES`: how often a container's `refused` or `startup_refused` has changed.
 pub const TALLY_REFUSED: u32 = 0;
 /// Index into the array `TALLIES`: connects to addresses of pods that have gone, in all.
@@ -80,6 +90,7 @@ const _: () = {
     assert!(size_of::<Port>() == 24);
     assert!(size_of::<Waiting>() == 24);
     assert!(size_of::<Refusal>() == 32);
+    assert!(size_of::<Gone>() == 16);
     assert!(size_of::<Flow>() == 36);
     assert!(WAITING_SLOTS.is_power_of_two());
 };

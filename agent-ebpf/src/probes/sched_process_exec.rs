@@ -36,9 +36,9 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     let parent_cgroup = parent.cgroup_id();
     let entered = parent_cgroup != cgroup && state::container_id(parent_cgroup) != Some(container.id);
     if entered {
-        let (own, host) = (task.network_namespace(), parent.network_namespace());
-        // The runtime is the node's.
-        if own != host {
+        // The runtime is the node's. Its leader: a thread of it may be in the pod's namespace already.
+        let (own, host) = (task.network_namespace(), parent.group_leader().network_namespace());
+        if host != 0 && own != host {
             ports::is_of_a_pod(own);
         }
     }

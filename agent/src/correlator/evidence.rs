@@ -82,6 +82,7 @@ impl Evidence {
             Kind::CgroupCreated { .. } | Kind::CgroupRemoved => {}
             // These are the kubelet's records: what is counted there need not be the container's.
             Kind::HookRequest(_) | Kind::HookResponse { .. } | Kind::KubeletWatched(_) => {}
+            Kind::StaleConnections { .. } => {}
             _ => self.snapshot(at, event.counters),
         }
         match &event.kind {
@@ -122,7 +123,8 @@ impl Evidence {
                 self.evicted += self.exchanges.record(at, what, event.counters, config.max_exchanges);
             }
             Kind::Exec(_) | Kind::Exit(_) | Kind::SignalSent(_) | Kind::CgroupCreated { .. } => {}
-            Kind::Lost | Kind::KubeletWatched(_) | Kind::Connection(_) => {}
+            Kind::Lost | Kind::Counted | Kind::KubeletWatched(_) | Kind::Connection(_) => {}
+            Kind::StaleConnections { .. } => {}
         }
     }
 

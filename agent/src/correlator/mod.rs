@@ -258,7 +258,7 @@ impl Correlator {
                 }
                 return;
             }
-            Kind::CgroupPopulated | Kind::CgroupEmpty | Kind::CgroupRemoved | Kind::Lost
+            Kind::CgroupPopulated | Kind::CgroupEmpty | Kind::CgroupRemoved | Kind::Lost | Kind::Counted
                 if !self.unknown.contains_key(&cgroup) =>
             {
                 return;

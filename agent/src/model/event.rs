@@ -1,7 +1,7 @@
 //! What the kernel saw, decoded.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{BootTime, CgroupId, Pid, Signal};
@@ -66,6 +66,15 @@ pub enum Kind {
     KubeletWatched(bool),
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
+    /// The container's counters have changed and no record followed: a SYN that is refused leaves none. Read by the agent.
+    Counted,
+    /// Processes of this node have tried to connect to an address that a pod has left, and could not. Of no container.
+    StaleConnections {
+        /// The pod's address.
+        address: IpAddr,
+        /// How many, since the last time it was told.
+        count: u64,
+    },
     /// A connection of the container has changed. Told of containers that are being watched: see
     /// [`crate::probe::Probe::watch_connections`].
     Connection(Connection),

@@ -17,6 +17,7 @@ use super::btf::{self, BtfError};
 use super::maps::Maps;
 use super::offsets::{Offsets, RESET_FUNCTIONS, ResetForm};
 use super::packets::{NOWHERE, Packets};
+use super::refusals::Refusals;
 use super::ring::{Ring, ToTracing};
 use super::{HookStatus, Probe};
 
@@ -142,8 +143,9 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
     let events = RingBuf::try_from(take_map(&mut programs, "EVENTS")?)
         .map_err(|source| LoadError::Map { map: "EVENTS", source })?;
     let maps = Maps::take(&mut programs)?;
+    let refusals = Refusals::take(&mut programs)?;
     let ring = Ring::new(events, messages).map_err(LoadError::Wait)?;
-    Ok(Probe { ring, maps, hooks, packets, programs, _stats: stats })
+    Ok(Probe { ring, maps, hooks, packets, refusals, programs, _stats: stats })
 }
 
 pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, LoadError> {

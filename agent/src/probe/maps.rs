@@ -13,7 +13,7 @@ use zerocopy::transmute;
 
 use super::load::{LoadError, take_map};
 use super::{HOOKS, ProbeError, decode};
-use crate::model::{BootTime, CgroupId, CgroupKind, Event, Kind, Pid};
+use crate::model::{BootTime, CgroupId, CgroupKind, Counters, Event, Kind, Pid};
 
 /// `BPF_NOEXIST` in include/uapi/linux/bpf.h.
 const NOEXIST: u64 = 1;
@@ -59,9 +59,9 @@ pub(super) struct Maps {
 }
 
 /// A map, its name and its room.
-struct Table<K: Pod, V: Pod> {
+pub(super) struct Table<K: Pod, V: Pod> {
     name: &'static str,
-    map: HashMap<MapData, K, V>,
+    pub(super) map: HashMap<MapData, K, V>,
     max: u64,
 }
 
@@ -156,6 +156,15 @@ impl Maps {
         Ok(losses)
     }
 
+    /// Every container's counters.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (CgroupId, Counters)> {
+        containers(&self.containers).map(|(id, container)| (id, decode::counters(&container.counters)))
+    }
+
+    pub(super) fn has_container(&self, cgroup: u64) -> bool {
+        self.containers.map.get(&cgroup, 0).is_ok()
+    }
+
     pub(super) fn usage(&self) -> Vec<MapUsage> {
         // The map of sockets is large. Every entry is in a container's count, so that these give the number.
         let open = containers(&self.containers)
@@ -173,19 +182,24 @@ impl Maps {
 }
 
 impl<K: Pod, V: Pod> Table<K, V> {
-    fn take(programs: &mut Ebpf, name: &'static str) -> Result<Table<K, V>, LoadError> {
+    /// Every entry, each once or so: one that goes away meanwhile may be left out, or have others come again.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (K, V)> {
+        self.map.iter().take(usize::try_from(self.max).unwrap_or(usize::MAX)).filter_map(Result::ok)
+    }
+
+    pub(super) fn take(programs: &mut Ebpf, name: &'static str) -> Result<Table<K, V>, LoadError> {
         let map = take_map(programs, name)?;
         let max = room(&map).unwrap_or(u64::from(u32::MAX));
         let map = HashMap::try_from(map).map_err(|source| LoadError::Map { map: name, source })?;
         Ok(Table { name, map, max })
     }
 
-    fn insert(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    pub(super) fn insert(&mut self, key: K, value: V) -> Result<(), ProbeError> {
         self.map.insert(key, value, 0).map_err(|source| self.error(source))
     }
 
     /// Leaves out what is not there.
-    fn replace(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    pub(super) fn replace(&mut self, key: K, value: V) -> Result<(), ProbeError> {
         match self.map.insert(key, value, EXIST) {
             Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result.map_err(|source| self.error(source)),
@@ -193,14 +207,14 @@ impl<K: Pod, V: Pod> Table<K, V> {
     }
 
     /// Leaves what is there.
-    fn insert_new(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    pub(super) fn insert_new(&mut self, key: K, value: V) -> Result<(), ProbeError> {
         match self.map.insert(key, value, NOEXIST) {
             Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(|source| self.error(source)),
         }
     }
 
-    fn remove(&mut self, key: K) -> Result<(), ProbeError> {
+    pub(super) fn remove(&mut self, key: K) -> Result<(), ProbeError> {
         match self.map.remove(&key) {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -208,13 +222,13 @@ impl<K: Pod, V: Pod> Table<K, V> {
         }
     }
 
-    fn usage(&self) -> MapUsage {
+    pub(super) fn usage(&self) -> MapUsage {
         // A walk starts over when the entry it stands on is removed: it must end all the same.
         let used = self.map.keys().take(usize::try_from(self.max).unwrap_or(usize::MAX)).count();
         MapUsage { map: self.name, used: used as u64, max: self.max }
     }
 
-    fn error(&self, source: MapError) -> ProbeError {
+    pub(super) fn error(&self, source: MapError) -> ProbeError {
         ProbeError::Map { map: self.name, source }
     }
 }
@@ -229,6 +243,5 @@ fn room(map: &Map) -> Option<u64> {
 
 /// Every container's state. One that goes away meanwhile is left out.
 fn containers(map: &Table<u64, [u8; size_of::<Container>()]>) -> impl Iterator<Item = (CgroupId, Container)> {
-    let most = usize::try_from(map.max).unwrap_or(usize::MAX);
-    map.map.iter().take(most).filter_map(Result::ok).map(|(id, bytes)| (CgroupId(id), transmute!(bytes)))
+    map.entries().map(|(id, bytes)| (CgroupId(id), transmute!(bytes)))
 }

@@ -5,6 +5,7 @@ mod load;
 mod packets;
 mod maps;
 mod misses;
+mod refusals;
 mod offsets;
 mod btf;
 pub mod decode;
@@ -16,6 +17,7 @@ pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 
 use std::iter;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +37,7 @@ pub struct Probe {
     maps: maps::Maps,
     hooks: Vec<HookStatus>,
     packets: packets::Packets,
+    refusals: refusals::Refusals,
     programs: Ebpf,
     /// While this is open the kernel takes the time of every run.
     _stats: Option<OwnedFd>,
@@ -58,6 +61,20 @@ pub struct HookUsage {
     pub runs: u64,
     /// How long it ran, all in all.
     pub time: Duration,
+}
+
+/// What is new of connections that could not be made: [`Probe::refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// [`Kind::Counted`] for each container of which SYNs were refused since the last call, and
+    /// [`Kind::StaleConnections`] for each address.
+    ///
+    /// [`Kind::Counted`]: crate::model::Kind::Counted
+    /// [`Kind::StaleConnections`]: crate::model::Kind::StaleConnections
+    pub events: Vec<Event>,
+    /// Refused SYNs that are counted nowhere, since the programs were loaded: no container came to listen for them, or
+    /// there were too many ports at once.
+    pub left_out: u64,
 }
 
 /// A call into the kernel failed after the programs were loaded.
@@ -137,12 +154,35 @@ impl Probe {
 
     /// Makes the programs forget a cgroup, and the container if it is one.
     pub fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
+        self.refusals.forget(cgroup);
         self.maps.untrack(cgroup)
+    }
+
+    /// What is new of connections that could not be made. Cheap where nothing is. `now` goes into the events.
+    pub fn refused(&mut self, now: BootTime) -> Result<Refused, ProbeError> {
+        self.refusals.news(&self.maps, now)
+    }
+
+    /// Makes the programs count connects to an address that a pod has left.
+    pub fn address_gone(&mut self, address: IpAddr) -> Result<(), ProbeError> {
+        self.refusals.address_gone(address)
+    }
+
+    /// Somebody has the address again, or it has been watched for long enough. Gives what has not been told of it.
+    pub fn address_taken(&mut self, address: IpAddr, now: BootTime) -> Result<Event, ProbeError> {
+        self.refusals.address_taken(address, now)
+    }
+
+    /// Forgets ports of containers that are gone. Reads whole maps where something was added to them: for a slow timer.
+    pub fn sweep_ports(&mut self, now: BootTime) -> Result<(), ProbeError> {
+        self.refusals.sweep(&self.maps, now)
     }
 
     /// How full the maps are. Reads whole maps: for a slow timer.
     pub fn map_usage(&self) -> Vec<MapUsage> {
-        self.maps.usage()
+        let mut usage = self.maps.usage();
+        usage.extend(self.refusals.usage());
+        usage
     }
 
     /// How often the kernel left out a run of a hook's program, of those that are attached and where it counts.

@@ -1,6 +1,6 @@
 //! Kernel events as they stand in a recording.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,11 @@ enum KindLine {
     /// By another name than the counter that stands beside it.
     #[serde(rename = "records_lost")]
     Lost {},
+    Counted {},
+    StaleConnections {
+        address: IpAddr,
+        count: u64,
+    },
     Connection {
         change: Change,
         inbound: bool,
@@ -318,6 +323,10 @@ impl From<&Kind> for KindLine {
                 KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
             }
             Kind::Lost => KindLine::Lost {},
+            Kind::Counted => KindLine::Counted {},
+            Kind::StaleConnections { address, count } => {
+                KindLine::StaleConnections { address: *address, count: *count }
+            }
             Kind::Connection(it) => KindLine::Connection {
                 change: match it.change {
                     ConnectionChange::Opened => Change::Opened,
@@ -389,6 +398,8 @@ impl From<KindLine> for Kind {
                 Kind::HookResponse { flow: Flow { client, server }, status }
             }
             KindLine::Lost {} => Kind::Lost,
+            KindLine::Counted {} => Kind::Counted,
+            KindLine::StaleConnections { address, count } => Kind::StaleConnections { address, count },
             KindLine::Connection { change, inbound, peer, local_port, opened, late, received, sent } => {
                 Kind::Connection(Connection {
                     change: match change {
