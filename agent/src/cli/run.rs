@@ -23,7 +23,7 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Scans, State};
+use crate::pipeline::{Kubelet, Live, Pipeline, Refusals, Scans, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
@@ -207,6 +207,7 @@ impl Run {
             scans: Scans::default(),
             drops: [0; HOOKS],
             started: clock::boot_now(),
+            refusals: Refusals::default(),
             counted_at: None,
         };
         let result = live.run(stop).await;

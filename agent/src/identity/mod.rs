@@ -5,6 +5,7 @@
 mod index;
 mod path;
 mod roles;
+mod addresses;
 pub mod podlist;
 pub mod kubernetes;
 pub mod cri;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use crate::model::{CgroupId, CgroupKind, Comm, ContainerIdentity, Pid, Pod, PodUid, Reason};
 
+pub use addresses::{AddressChange, Addresses, Whose};
 pub use health::Health;
 pub use index::{Index, Refused};
 pub use path::{Place, is_root_of_pods, place};

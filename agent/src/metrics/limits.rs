@@ -25,7 +25,8 @@ impl Limits {
         registry.register(
             "left_out",
             "Left out because a limit was reached: containers, cgroups, pods and records that were forgotten, lines \
-             of output that nobody read in time; and records of httpGet hooks that belong to no container that is known",
+             of output that nobody read in time; refused connections that no container came to listen for, or to too many \
+             ports; and records of httpGet hooks that belong to no container that is known",
             limits.left_out.clone(),
         );
         limits

@@ -7,6 +7,7 @@ mod pods;
 mod hooks;
 mod signals;
 mod connections;
+mod refused;
 mod live;
 mod agent;
 mod kernel;

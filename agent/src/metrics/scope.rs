@@ -12,7 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 
 use super::series::Total;
-use crate::model::Timeline;
+use crate::model::{Timeline, Workload};
 
 /// No source has told of the pod, or of the container's name.
 const UNKNOWN: &str = "_unknown";
@@ -71,12 +71,17 @@ impl Scopes {
 
     /// The labels of a pod's series.
     pub(super) fn pod(&self, timeline: &Timeline) -> PodScope {
-        let workload = match &timeline.workload {
+        self.pod_of(timeline.namespace.as_ref(), timeline.workload.as_ref())
+    }
+
+    /// The same of a pod that is not being terminated.
+    pub(super) fn pod_of(&self, namespace: Option<&Arc<str>>, workload: Option<&Workload>) -> PodScope {
+        let workload = match workload {
             Some(workload) if &*workload.kind == "Pod" => UNOWNED.into(),
             Some(workload) => value(&workload.name),
             None => UNKNOWN.into(),
         };
-        let namespace = timeline.namespace.as_ref().map_or_else(|| UNKNOWN.into(), value);
+        let namespace = namespace.map_or_else(|| UNKNOWN.into(), value);
         self.let_in(&self.pods, PodScope { namespace, workload })
             .unwrap_or_else(|| PodScope { namespace: OVERFLOW.into(), workload: OVERFLOW.into() })
     }

@@ -3,6 +3,7 @@
 //! A termination during which records were lost counts as `incomplete` and nowhere else: its times and counts may be
 //! wrong. Nor is the duration of one taken that the kubelet had no part in: a crash takes no time.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::counter::Counter;
@@ -13,10 +14,11 @@ use super::connections::Connections;
 use super::hooks::Hooks;
 use super::live::Live;
 use super::pods::Pods;
+use super::refused::Refused;
 use super::scope::{PodUidLabel, Scopes};
 use super::series::Total;
 use super::signals::Signals;
-use crate::model::{BootTime, Outcome, Timeline};
+use crate::model::{BootTime, ContainerIdentity, Outcome, Timeline, Workload};
 
 /// Metrics about terminations.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Terminations {
     hooks: Hooks,
     signals: Signals,
     connections: Connections,
+    refused: Refused,
     live: Live,
 }
 
@@ -42,6 +45,7 @@ impl Terminations {
             hooks: Hooks::new(registry, &total),
             signals: Signals::new(registry, &total),
             connections: Connections::new(registry, &total),
+            refused: Refused::new(registry, &total),
             live: Live::new(registry, &total),
             total,
         };
@@ -68,6 +72,25 @@ impl Terminations {
                 self.connections.observe(&scope, exemplar.as_ref(), container);
             }
         }
+        self.tell_series();
+    }
+
+    /// Counts connections that were refused before a container listened, of one that nobody can name without it.
+    pub fn observe_startup_refused(&self, container: Option<&ContainerIdentity>, by: u64) {
+        let pod = container.and_then(|container| container.pod.as_ref());
+        let scope = self.scopes.pod_of(pod.map(|pod| &pod.namespace), pod.map(|pod| &pod.workload));
+        let name = container.and_then(ContainerIdentity::spec).map(|spec| &spec.name);
+        self.refused.observe_startup(self.scopes.container(&scope, name), by);
+        self.tell_series();
+    }
+
+    /// Counts failed connects to the address of a pod that has gone.
+    pub fn observe_stale_route(&self, namespace: &Arc<str>, workload: &Workload, by: u64) {
+        self.refused.observe_stale(self.scopes.pod_of(Some(namespace), Some(workload)), by);
+        self.tell_series();
+    }
+
+    fn tell_series(&self) {
         self.series.set(i64::try_from(self.total.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Action, Kubelet, Pipeline, State};
+use super::{Action, Kubelet, Pipeline, Refusals, State};
 use crate::clock;
 use crate::http::Health;
 use crate::identity::cgroupfs::{self, CgroupRoot};
@@ -92,6 +92,8 @@ pub struct Live {
     pub drops: [u64; HOOKS],
     /// When it began.
     pub started: BootTime,
+    /// Where looks for refused connections stand.
+    pub refusals: Refusals,
     /// When the kernel's maps were last counted.
     pub counted_at: Option<BootTime>,
 }
@@ -177,6 +179,7 @@ impl Live {
         while let Some(action) = self.pipeline.poll_action() {
             match action {
                 Action::Index(change) => self.apply(change),
+                Action::Address(change) => self.apply_address(change),
                 // When it is busy asking, the answer comes too late anyway.
                 Action::Explain(pod) => drop(self.questions.as_ref().map(|questions| questions.try_send(pod))),
                 Action::Report(timeline) => {
@@ -213,6 +216,7 @@ impl Live {
     }
 
     pub(super) fn tick(&mut self) {
+        self.tell_refused();
         let wall_offset_ns = clock::wall_offset_ns();
         self.feed(Input::Tick { now: clock::boot_now(), wall_offset_ns });
     }
@@ -294,6 +298,7 @@ impl Live {
             for (hook, missed) in self.probe.misses() {
                 self.metrics.agent.kernel.set_missed(hook.name(), missed);
             }
+            self.probe.sweep_ports(now)?;
             for map in self.probe.map_usage() {
                 self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
             }

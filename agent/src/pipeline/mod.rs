@@ -3,24 +3,30 @@
 mod live;
 mod kubelet;
 mod keep;
+mod refused;
+mod startup;
 
 pub use keep::State;
 pub use kubelet::Kubelet;
 pub use live::{Live, LiveError, Scans};
+pub use refused::Refusals;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::correlator::{Config, Correlator, Output};
-use crate::identity::{Change, Index, Source, Update};
+use crate::identity::{AddressChange, Addresses, Change, Index, Source, Update};
 use crate::input::Input;
 use crate::metrics::Metrics;
 use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Pod, Timeline};
 use crate::store::Store;
+use startup::Startup;
 
 /// Index, correlator and what they feed. Pure but for the store and the metrics, which others read.
 pub struct Pipeline {
     index: Index,
+    addresses: Addresses,
+    startup: Startup,
     correlator: Correlator,
     store: Arc<Mutex<Store>>,
     metrics: Arc<Metrics>,
@@ -33,6 +39,9 @@ pub struct Pipeline {
 pub enum Action {
     /// Something for the source of kernel events or of cgroups.
     Index(Change),
+    /// An address was left by its pod, or has somebody again. What the kernel side has still counted of the latter comes
+    /// back as [`Kind::StaleConnections`].
+    Address(AddressChange),
     /// Somebody may know why containers of this pod are being ended: ask, and tell with [`Update::Explained`].
     Explain(Arc<Pod>),
     /// A termination is over: write it out.
@@ -44,6 +53,8 @@ impl Pipeline {
     pub fn new(config: Config, store: Arc<Mutex<Store>>, metrics: Arc<Metrics>) -> Pipeline {
         Pipeline {
             index: Index::new(),
+            addresses: Addresses::default(),
+            startup: Startup::default(),
             correlator: Correlator::new(config),
             store,
             metrics,
@@ -60,7 +71,13 @@ impl Pipeline {
                 // The index first: an event may be the one that makes its container known.
                 self.index.handle_event(event);
                 self.settle_index();
+                self.startup.handle_event(event, &self.index, &self.metrics);
                 match event.kind {
+                    Kind::StaleConnections { address, count } => {
+                        if let Some(whose) = self.addresses.handle_stale(address).filter(|_| count > 0) {
+                            self.metrics.terminations.observe_stale_route(&whose.namespace, &whose.workload, count);
+                        }
+                    }
                     // The kernel knows the kubelet's end only.
                     Kind::HookRequest(_) | Kind::HookResponse { .. } => {
                         if let Some(cgroup) = self.index.hook_target(event) {
@@ -74,6 +91,7 @@ impl Pipeline {
             Input::Restored(saved) => self.correlator.handle_restored(saved, |uid| self.index.pod(uid).cloned()),
             Input::Tick { now, wall_offset_ns } => {
                 self.now = self.now.max(*now);
+                self.addresses.handle_tick(self.now);
                 self.correlator.handle_tick(*now, *wall_offset_ns);
             }
         }
@@ -124,10 +142,23 @@ impl Pipeline {
     fn settle_index(&mut self) {
         while let Some(change) = self.index.poll_change() {
             match change {
-                Change::Container(identity) => self.correlator.handle_container(identity),
+                Change::Container(identity) => {
+                    self.addresses.handle_container(&identity);
+                    self.startup.settle(identity.cgroup, &self.index, &self.metrics);
+                    self.correlator.handle_container(identity);
+                }
                 Change::Gone { cgroup } => self.correlator.handle_event(&self.gone(cgroup)),
-                change => self.actions.push_back(Action::Index(change)),
+                change => {
+                    if let Change::Untrack { cgroup } = change {
+                        self.addresses.handle_untracked(cgroup, self.now);
+                        self.startup.handle_untracked(cgroup, &self.metrics);
+                    }
+                    self.actions.push_back(Action::Index(change));
+                }
             }
+        }
+        while let Some(change) = self.addresses.poll_change() {
+            self.actions.push_back(Action::Address(change));
         }
     }
 

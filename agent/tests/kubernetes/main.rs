@@ -195,7 +195,7 @@ impl Run {
                     self.node.track(cgroup, owner, kind, init);
                 }
                 Action::Index(Change::Untrack { cgroup }) => self.node.untrack(cgroup),
-                Action::Index(_) | Action::Explain(_) => {}
+                Action::Index(_) | Action::Address(_) | Action::Explain(_) => {}
             }
         }
     }
