@@ -12,6 +12,8 @@ pub const CGROUP_KIND_PENDING: u32 = 2;
 pub const CGROUP_KIND_CONTAINER: u32 = 3;
 /// A cgroup inside a container's, made by the container itself.
 pub const CGROUP_KIND_NESTED: u32 = 4;
+/// The kubelet's cgroup: no container's. Only [`crate::Hook::InetSockSetState`] looks at these entries.
+pub const CGROUP_KIND_KUBELET: u32 = 5;
 
 /// The container is terminating, or about to: each change of its connections is to be told. Set by the agent on the
 /// container's own cgroup; the programs see by themselves when a stop signal, a kill or the end of the init comes first.

@@ -31,7 +31,7 @@ static WAITING: HashMap<PortKey, Waiting> = HashMap::with_max_entries(8_192, 0);
 #[map]
 static NAMESPACES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4_096, 0);
 
-/// SYNs that were counted a moment ago.
+/// SYNs that were counted a moment ago: should they turn out to be the kubelet's, it was none of its clients.
 #[map]
 static REFUSALS: LruHashMap<Flow, Refusal> = LruHashMap::with_max_entries(1_024, 0);
 
@@ -184,6 +184,39 @@ fn wait(key: PortKey, syn: &Syn) -> Option<()> {
         }
     }
     let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: key.namespace, at: 0, before: 0 }, 0);
+    Some(())
+}
+
+/// A connect of the kubelet has failed. If it was refused it was a probe, which is nobody's client. That comes first: the
+/// reset answers the SYN, and is what ends the kubelet's socket.
+#[inline(always)]
+pub(crate) fn take_back(sock: Sock) -> Option<()> {
+    let flow = sock.outbound_flow()?;
+    // SAFETY: plain words.
+    let refusal: Refusal = *unsafe { REFUSALS.get(flow) }?;
+    // Only one can remove it.
+    REFUSALS.remove(flow).ok()?;
+    if refusal.owner == 0 {
+        let key = PortKey { namespace: refusal.namespace, port: u32::from(flow.server_port), reserved: 0 };
+        let waiting = WAITING.get_ptr_mut(slot(key))?;
+        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+        unsafe {
+            if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
+                state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
+            }
+        }
+        return None;
+    }
+    let counters: *mut Counters = Tracked::of(refusal.owner)?.counters();
+    // SAFETY: as above.
+    unsafe {
+        state::add(&raw mut (*counters).refused, 1u64.wrapping_neg());
+        let last = &raw mut (*counters).last_refused_at;
+        if last.read_volatile() == refusal.at {
+            last.write_volatile(refusal.before);
+        }
+    }
+    tally(TALLY_REFUSED, 1);
     Some(())
 }
 

@@ -8,7 +8,9 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
-use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, Cgroup, Container, Counters, Entered, Header, Hook, Request, Socket};
+use gracetrace_ebpf::{
+    CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, Cgroup, Container, Counters, Entered, Header, Hook, Request, Socket,
+};
 
 /// Records for the agent. Its size is set at load.
 #[map]
@@ -77,11 +79,17 @@ pub(crate) fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The entry of a cgroup in the filter.
+/// The entry of a cgroup in the filter, be it pods' or the kubelet's.
 #[inline(always)]
-pub(crate) fn cgroup(id: u64) -> Option<Cgroup> {
+pub(crate) fn any_cgroup(id: u64) -> Option<Cgroup> {
     // SAFETY: entries are plain bytes; one that is being replaced reads as the old or the new one, word by word.
     unsafe { CGROUPS.get(id) }.copied()
+}
+
+/// The entry of a pods' cgroup in the filter.
+#[inline(always)]
+pub(crate) fn cgroup(id: u64) -> Option<Cgroup> {
+    any_cgroup(id).filter(|entry| entry.kind != CGROUP_KIND_KUBELET)
 }
 
 /// The id of the container that a cgroup belongs to. `None`, after one lookup, for all that is not a container's.

@@ -8,7 +8,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gracetrace_ebpf::{Counters, Hook, Socket};
+use gracetrace_ebpf::{CGROUP_KIND_KUBELET, Counters, Hook, Socket};
 
 use crate::kernel::Sock;
 use crate::state::{self, SOCKETS, Tracked};
@@ -53,8 +53,16 @@ fn places(sock: Sock, old: i32, new: i32) -> Option<()> {
     match (old, new) {
         (_, TCP_LISTEN) => ports::listens(sock),
         (TCP_LISTEN, _) => ports::listens_no_more(sock),
-        (TCP_SYN_SENT, TCP_CLOSE) => gone::could_not_connect(sock),
+        (TCP_SYN_SENT, TCP_CLOSE) => could_not_connect(sock),
         _ => None,
+    }
+}
+
+#[inline(always)]
+fn could_not_connect(sock: Sock) -> Option<()> {
+    match state::any_cgroup(sock.cgroup_id()) {
+        Some(entry) if entry.kind == CGROUP_KIND_KUBELET => ports::take_back(sock),
+        _ => gone::could_not_connect(sock),
     }
 }
 

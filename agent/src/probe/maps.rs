@@ -1,13 +1,15 @@
 //! The maps that the agent writes (what to track) and reads (what was lost, what is used).
 
-use std::collections::HashMap as StdHashMap;
+use std::collections::{BTreeSet, HashMap as StdHashMap};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use gracetrace_ebpf::{
-    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_NESTED, Cgroup, Container, Entered,
-    Hook,
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_KUBELET, CGROUP_KIND_NESTED, Cgroup,
+    Container, Entered, Hook,
 };
 use zerocopy::transmute;
 
@@ -51,6 +53,8 @@ pub(super) struct Maps {
     tree: Table<u32, u32>,
     /// Room in the map of sockets, which only the programs look into.
     max_sockets: u64,
+    /// Cgroups of the kubelet that are in the filter as such.
+    kubelets: BTreeSet<CgroupId>,
     drops: PerCpuArray<MapData, u64>,
     /// All drops at the last call of [`Maps::losses`].
     seen: u64,
@@ -76,6 +80,7 @@ impl Maps {
             entered: Table::take(programs, "ENTERED")?,
             tree: Table::take(programs, "TREE")?,
             max_sockets: room(&take_map(programs, "SOCKETS")?).unwrap_or(0),
+            kubelets: BTreeSet::new(),
             drops,
             seen: 0,
             lost: StdHashMap::new(),
@@ -102,6 +107,7 @@ impl Maps {
             CgroupKind::Nested => CGROUP_KIND_NESTED,
         };
         let entry = Cgroup { owner: owner.0, kind, flags: 0 };
+        self.kubelets.remove(&cgroup);
         self.cgroups.insert(cgroup.0, transmute!(entry))?;
         if kind != CGROUP_KIND_CONTAINER {
             // What `cgroup_mkdir` took for a container.
@@ -113,7 +119,8 @@ impl Maps {
     pub(super) fn follow(&mut self, pid: Pid) -> Result<(), ProbeError> {
         let entered = Entered { processes: 1, ..Entered::default() };
         self.entered.insert_new(pid.0, transmute!(entered))?;
-        self.tree.insert_new(pid.0, pid.0)
+        self.tree.insert_new(pid.0, pid.0)?;
+        Ok(())
     }
 
     pub(super) fn watch_connections(&mut self, container: CgroupId) -> Result<(), ProbeError> {
@@ -121,8 +128,26 @@ impl Maps {
         self.cgroups.replace(container.0, transmute!(entry))
     }
 
+    /// Makes these directories the kubelet's cgroups in the filter, and no others. What is there as a pods' cgroup stays one.
+    pub(super) fn set_kubelet(&mut self, dirs: &[PathBuf]) -> Result<(), ProbeError> {
+        let ids = dirs.iter().filter_map(|dir| Some(CgroupId(std::fs::metadata(dir).ok()?.ino())));
+        let wanted: BTreeSet<CgroupId> = ids.collect();
+        for gone in self.kubelets.difference(&wanted) {
+            self.cgroups.remove(gone.0)?;
+        }
+        self.kubelets.retain(|id| wanted.contains(id));
+        for id in wanted {
+            let entry = Cgroup { owner: id.0, kind: CGROUP_KIND_KUBELET, flags: 0 };
+            if self.cgroups.insert_new(id.0, transmute!(entry))? {
+                self.kubelets.insert(id);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.cgroups.remove(cgroup.0)?;
+        self.kubelets.remove(&cgroup);
         self.forget_container(cgroup)
     }
 
@@ -206,11 +231,11 @@ impl<K: Pod, V: Pod> Table<K, V> {
         }
     }
 
-    /// Leaves what is there.
-    pub(super) fn insert_new(&mut self, key: K, value: V) -> Result<(), ProbeError> {
+    /// Leaves what is there, and says so with `false`.
+    pub(super) fn insert_new(&mut self, key: K, value: V) -> Result<bool, ProbeError> {
         match self.map.insert(key, value, NOEXIST) {
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.map_err(|source| self.error(source)),
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true).map_err(|source| self.error(source)),
         }
     }
 

@@ -108,7 +108,11 @@ impl Probe {
     /// them why there are none. Once more with the same ones changes nothing; tells whether anything changed.
     pub fn attach_to_kubelet(&mut self, dirs: Result<&[PathBuf], &str>) -> bool {
         let (dirs, otherwise) = (dirs.unwrap_or_default(), dirs.err());
-        self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise)
+        let changed = self.packets.attach(&mut self.programs, &mut self.hooks, dirs, otherwise);
+        if let Err(error) = self.maps.set_kubelet(dirs) {
+            tracing::warn!("connections of the kubelet can't be told from others: {error}");
+        }
+        changed
     }
 
     /// Whether the kernel has taken any of the hooks that see packets: else the kubelet need not be looked for.

@@ -2,11 +2,11 @@
 //!
 //! A line of its input is `listen ADDRESS`, `shared ADDRESS` (with `SO_REUSEPORT`), `short ADDRESS` (room for one connection
 //! that waits), `dual PORT` (IPv6 that takes IPv4 as well), `accept` (at the last one) or `close` (the oldest one). Each is
-//! answered with a line: the port.
+//! answered with a line: the port. `connect ADDRESS` is answered with 1 or 0.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Write};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +25,12 @@ fn main() -> Result<()> {
             "shared" => Some(open(rest.parse()?, true, 128)?),
             "short" => Some(open(rest.parse()?, false, 0)?),
             "dual" => Some(open((Ipv6Addr::UNSPECIFIED, rest.parse()?).into(), false, 128)?),
+            "connect" => {
+                let connected = TcpStream::connect(rest.parse::<SocketAddr>()?).is_ok();
+                writeln!(output, "{}", u16::from(connected))?;
+                output.flush()?;
+                continue;
+            }
             "accept" => {
                 accepted.push(accept(listeners.back().context("there is no listener")?)?);
                 None

@@ -241,6 +241,35 @@ async fn the_agent_hears_of_counts_without_a_record() {
 }
 
 #[tokio::test]
+async fn probes_of_the_kubelet_are_no_clients() {
+    let slice = Cgroup::slice("probes");
+    let (container, kubelet_cgroup) = (slice.child("container"), slice.child("kubelet"));
+    let mut watch = Watch::new();
+    watch.track(&container);
+    watch.probe.attach_to_kubelet(Ok(&[kubelet_cgroup.path().to_owned()]));
+    let mut pod = Listener::in_pod(&container);
+    let mut kubelet = pod.beside(&kubelet_cgroup);
+    let mut probe = |address: &str| assert_eq!(kubelet.tell(&format!("connect {address}:8080")), 0);
+    for address in ["127.0.0.1", "[::1]"] {
+        probe(address);
+        pod.refuse((V4, 8080), 2);
+        probe(address);
+    }
+    pod.tell("dual 8080");
+    assert_eq!(refused(&watch.snapshot(&container).await), (0, 4));
+    pod.tell("close");
+    probe("127.0.0.1");
+    assert_eq!(watch.snapshot(&container).await.last_refused, None);
+    pod.refuse((V4, 8080), 2);
+    let before = now();
+    probe("127.0.0.1");
+    probe("[::1]");
+    let counters = watch.snapshot(&container).await;
+    assert_eq!(refused(&counters), (2, 4));
+    assert!(counters.last_refused.is_some_and(|at| at < before), "{counters:?}");
+}
+
+#[tokio::test]
 async fn many_at_once_are_counted_to_the_last() {
     let slice = Cgroup::slice("many");
     let mut watch = Watch::new();
