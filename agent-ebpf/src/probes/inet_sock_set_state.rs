@@ -3,7 +3,8 @@
 //!
 //! Feeds: connections by container: open, established, late, the last one's time. Writes no record; every other record
 //! carries a snapshot.
-//! Without it: nothing is said about connections.
+//! Who listens on which port, for `tcp_send_reset`; connects to addresses of pods that have gone.
+//! Without it: nothing is said about connections, and refused ones belong to nobody.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::btf_tracepoint;

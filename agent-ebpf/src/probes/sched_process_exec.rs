@@ -1,8 +1,9 @@
 //! Hook: `sched_process_exec(task, old_pid, binprm)`, at the end of a successful execve(2), in the new program's
 //! process.
 //!
-//! Feeds: start and command of exec hooks, probes and execs by hand; a container's init.
-//! Without it: no exec hook is seen, and the init is known only where the agent finds it by itself.
+//! Feeds: start and command of exec hooks, probes and execs by hand; a container's init; which network namespaces are pods'.
+//! Without it: no exec hook is seen, the init is known only where the agent finds it by itself, and clients that come before
+//! a container listens are not counted.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
