@@ -36,9 +36,9 @@ pub fn make_bridge() -> Result<()> {
 
 /// Moves the calling process into a new network namespace that is joined to the bridge of another.
 pub fn join_bridge(bridge_pid: u32, number: u32, address: Ipv4Addr) -> Result<()> {
-    let bridge = namespace(bridge_pid)?;
+    let bridge = of(bridge_pid)?;
     leave_network()?;
-    let own = namespace(std::process::id())?;
+    let own = of(std::process::id())?;
     let port = FIRST + 1 + number;
 
     netlink(|handle| async move {
@@ -74,7 +74,7 @@ pub fn raise_loopback() -> Result<()> {
 
 /// Moves the calling process into the network namespace of another.
 pub fn enter_network_of(pid: u32) -> Result<()> {
-    enter(&namespace(pid)?)
+    enter(&of(pid)?)
 }
 
 /// Moves the calling process into a new network namespace, where even the loopback device is down.
@@ -83,11 +83,13 @@ pub fn leave_network() -> Result<()> {
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("cannot make a network namespace")
 }
 
-fn namespace(pid: u32) -> Result<File> {
+/// The network namespace of a process.
+pub fn of(pid: u32) -> Result<File> {
     File::open(format!("/proc/{pid}/ns/net")).with_context(|| format!("cannot open the network namespace of {pid}"))
 }
 
-fn enter(namespace: &File) -> Result<()> {
+/// Moves the calling thread into a network namespace.
+pub fn enter(namespace: &File) -> Result<()> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .context("cannot enter a network namespace")
 }

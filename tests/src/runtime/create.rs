@@ -32,7 +32,7 @@ pub struct CreateArgs {
 /// Creates the container and waits for its end.
 pub fn run(args: &CreateArgs) -> Result<()> {
     node::enter(&args.cgroup)?;
-    network::enter_network_of(args.sandbox)?;
+    let network = network::of(args.sandbox)?;
     let path = find_program(&args.argv)?;
     let log = File::create(&args.log).with_context(|| format!("cannot make {}", args.log.display()))?;
     fs::create_dir(&args.container).with_context(|| format!("cannot make {}", args.container.display()))?;
@@ -43,6 +43,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let cgroup = File::open(&args.container)?;
     let clone = Clone { cgroup: Some(cgroup.as_fd()), new_pid_namespace: true };
     let pid = clone.spawn(|| {
+        // Not the shim, which stays in the network of the node.
+        network::enter(&network)?;
         rustix::thread::set_name(c"runc:[2:INIT]")?;
         become_program(&path, &args.argv, Some(log), |_| {})
     })?;
