@@ -11,8 +11,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
 use gracetrace_tests::agent::Piped;
-use gracetrace_tests::node::network;
 use gracetrace_tests::node::slice::Slice;
+use gracetrace_tests::node::{clients, network};
 use gracetrace_tests::wait;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
@@ -99,12 +99,12 @@ impl App {
         let network = File::open(format!("/proc/{}/ns/net", child.id())).expect("it runs");
         let input = child.stdin.take().expect("it is piped");
         let app = App { child, input, network };
-        app.inside(|| network::raise_loopback().expect("it has one"));
+        app.inside(|| clients::make_addresses().expect("it has one"));
         app
     }
 
     fn listen(&mut self) {
-        writeln!(self.input, "listen 127.0.0.1:8080").expect("it reads");
+        writeln!(self.input, "listen 10.99.0.1:8080").expect("it reads");
         let output = self.child.stdout.as_mut().expect("it is piped");
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).expect("it answers");
@@ -114,7 +114,7 @@ impl App {
     fn refuse(&self, times: usize) {
         self.inside(|| {
             for _ in 0..times {
-                let error = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], 8080))).expect_err("nobody listens");
+                let error = TcpStream::connect(SocketAddr::from((clients::POD, 8080))).expect_err("nobody listens");
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             }
         });

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod slice;
 pub mod guard;
 pub mod network;
+pub mod clients;
 
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;

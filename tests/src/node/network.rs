@@ -18,7 +18,7 @@ pub(crate) const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 const PREFIX: u8 = 16;
 const PREFIX_V6: u8 = 64;
 /// Every new namespace has `lo` with index 1.
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 /// Index of the bridge, and of `eth0` in a pod: chosen, so that nothing has to be looked up.
 const FIRST: u32 = 2;
 
@@ -95,7 +95,7 @@ pub fn enter(namespace: &File) -> Result<()> {
 }
 
 /// Talks to the kernel in the namespace in which the calling thread is now.
-fn netlink<F>(talk: impl FnOnce(Handle) -> F) -> Result<()>
+pub(super) fn netlink<F>(talk: impl FnOnce(Handle) -> F) -> Result<()>
 where
     F: Future<Output = Result<(), rtnetlink::Error>>,
 {

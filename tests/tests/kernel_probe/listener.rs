@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use gracetrace_tests::node::network;
+use gracetrace_tests::node::clients;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::container::Cgroup;
@@ -21,7 +21,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// In a network namespace of its own.
+    /// In a network namespace of its own, which its clients are in, too.
     pub(crate) fn in_pod(cgroup: &Cgroup) -> Listener {
         let mut command = cgroup.command(env!("CARGO_BIN_EXE_gracetrace-listener"));
         // SAFETY: the closure makes one system call and nothing else.
@@ -32,7 +32,7 @@ impl Listener {
             });
         }
         let listener = Listener::start(command);
-        listener.inside(|| network::raise_loopback().unwrap());
+        listener.inside(|| clients::make_addresses().unwrap());
         listener
     }
 

@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use gracetrace::model::{BootTime, Counters, Kind};
+use gracetrace_tests::node::clients;
 
 use crate::container::Cgroup;
 use crate::listener::{Listener, assert_refused};
 use crate::watch::Watch;
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+const V4: IpAddr = IpAddr::V4(clients::POD);
+const V6: IpAddr = IpAddr::V6(clients::POD_V6);
 
 /// Refused after it listened, and before.
 fn refused(counters: &Counters) -> (u64, u64) {
@@ -51,12 +52,12 @@ async fn before_and_after(listen: &str, clients: IpAddr) {
 
 #[tokio::test]
 async fn v4() {
-    before_and_after("listen 127.0.0.1:8080", V4).await;
+    before_and_after("listen 10.99.0.1:8080", V4).await;
 }
 
 #[tokio::test]
 async fn v6() {
-    before_and_after("listen [::1]:8080", V6).await;
+    before_and_after("listen [::]:8080", V6).await;
 }
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn a_port_of_the_kernels_choice() {
     let mut watch = Watch::new();
     watch.track(&slice);
     let mut pod = Listener::in_pod(&slice);
-    let port = pod.tell("listen 127.0.0.1:0");
+    let port = pod.tell("listen 10.99.0.1:0");
     pod.tell("close");
     pod.refuse((V4, port), 2);
     assert_eq!(refused(&watch.snapshot(&slice).await), (2, 0));
@@ -89,7 +90,7 @@ async fn the_last_of_several_listeners_counts() {
     let mut pod = Listener::in_pod(&slice);
     pod.refuse((V4, 8080), 4);
     for _ in 0..3 {
-        pod.tell("shared 127.0.0.1:8080");
+        pod.tell("shared 10.99.0.1:8080");
     }
     assert_eq!(refused(&watch.snapshot(&slice).await), (0, 4), "once, not by listener");
     pod.tell("close");
@@ -108,9 +109,25 @@ async fn refused_where_it_listens_is_nobodys() {
     let mut watch = Watch::new();
     watch.track(&slice);
     let mut pod = Listener::in_pod(&slice);
-    pod.tell("listen 127.0.0.1:8080");
-    pod.refuse((Ipv4Addr::new(127, 0, 0, 2), 8080), 3);
+    pod.tell("listen 10.99.0.1:8080");
+    pod.refuse((Ipv4Addr::new(10, 99, 0, 2), 8080), 3);
     assert_eq!(refused(&watch.snapshot(&slice).await), (0, 0));
+}
+
+#[tokio::test]
+async fn within_the_pod_nobody_is_a_client() {
+    let slice = Cgroup::slice("own");
+    let mut watch = Watch::new();
+    watch.track(&slice);
+    let mut pod = Listener::in_pod(&slice);
+    let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), Ipv4Addr::new(10, 99, 0, 2).into()];
+    own.into_iter().for_each(|address| pod.refuse((address, 8080), 2));
+    pod.tell("dual 8080");
+    pod.tell("close");
+    own.into_iter().for_each(|address| pod.refuse((address, 8080), 2));
+    assert_eq!(refused(&watch.snapshot(&slice).await), (0, 0));
+    pod.refuse((V4, 8080), 1);
+    assert_eq!(refused(&watch.snapshot(&slice).await), (1, 0));
 }
 
 #[tokio::test]
@@ -121,7 +138,7 @@ async fn a_full_listener_refuses_nobody() {
     let mut pod = Listener::in_pod(&slice);
     for (on_overflow, port) in [("0", 8080_u16), ("1", 8081)] {
         pod.set("tcp_abort_on_overflow", on_overflow);
-        pod.tell(&format!("short 127.0.0.1:{port}"));
+        pod.tell(&format!("short 10.99.0.1:{port}"));
         let address = SocketAddr::from((V4, port));
         // Some find room; then SYNs are dropped, or the last ACK is answered with a reset.
         let held: Vec<TcpStream> = pod.inside(|| {
@@ -186,7 +203,7 @@ async fn on_the_host_only_ports_that_had_a_container() {
     // Somebody's connect to nowhere, which is nobody's: no container waits for it.
     let port = host.tell("listen 127.0.0.1:0");
     host.tell("close");
-    let address = SocketAddr::from((V4, port));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     assert_refused(address);
     assert_eq!(refused(&watch.snapshot(&slice).await), (1, 0), "a container has listened there");
     let id = slice.id();
@@ -229,7 +246,7 @@ async fn the_agent_hears_of_counts_without_a_record() {
     let mut watch = Watch::new();
     let id = watch.track(&slice);
     let mut pod = Listener::in_pod(&slice);
-    pod.tell("listen 127.0.0.1:8080");
+    pod.tell("listen 10.99.0.1:8080");
     assert!(watch.probe.refused(now()).unwrap().events.is_empty());
     pod.tell("close");
     pod.refuse((V4, 8080), 7);
@@ -250,7 +267,7 @@ async fn probes_of_the_kubelet_are_no_clients() {
     let mut pod = Listener::in_pod(&container);
     let mut kubelet = pod.beside(&kubelet_cgroup);
     let mut probe = |address: &str| assert_eq!(kubelet.tell(&format!("connect {address}:8080")), 0);
-    for address in ["127.0.0.1", "[::1]"] {
+    for address in ["10.99.0.1", "[fd99::1]"] {
         probe(address);
         pod.refuse((V4, 8080), 2);
         probe(address);
@@ -258,12 +275,12 @@ async fn probes_of_the_kubelet_are_no_clients() {
     pod.tell("dual 8080");
     assert_eq!(refused(&watch.snapshot(&container).await), (0, 4));
     pod.tell("close");
-    probe("127.0.0.1");
+    probe("10.99.0.1");
     assert_eq!(watch.snapshot(&container).await.last_refused, None);
     pod.refuse((V4, 8080), 2);
     let before = now();
-    probe("127.0.0.1");
-    probe("[::1]");
+    probe("10.99.0.1");
+    probe("[fd99::1]");
     let counters = watch.snapshot(&container).await;
     assert_eq!(refused(&counters), (2, 4));
     assert!(counters.last_refused.is_some_and(|at| at < before), "{counters:?}");
@@ -296,7 +313,7 @@ async fn ports_of_containers_that_are_gone_are_taken_out() {
     let id = watch.track(&slice);
     let mut pod = Listener::in_pod(&slice);
     for port in 8000..8010 {
-        pod.tell(&format!("listen 127.0.0.1:{port}"));
+        pod.tell(&format!("listen 10.99.0.1:{port}"));
     }
     let used =
         |watch: &Watch, map: &str| watch.probe.map_usage().into_iter().find(|usage| usage.map == map).unwrap().used;
