@@ -23,6 +23,8 @@ pub struct Kernel {
     attached: Series<HookLabel, Gauge>,
     runs: Series<HookLabel, Counter>,
     run_seconds: Series<HookLabel, SecondsCounter>,
+    seeded: Counter,
+    seeding_seconds: Gauge<f64, AtomicU64>,
     map_entries: Series<MapLabel, Gauge>,
     map_max_entries: Series<MapLabel, Gauge>,
 }
@@ -48,6 +50,8 @@ impl Kernel {
             attached: Series::new(total, 1, Gauge::default),
             runs: counters(),
             run_seconds: Series::new(total, 1, SecondsCounter::default),
+            seeded: Counter::default(),
+            seeding_seconds: Gauge::default(),
             map_entries: Series::new(total, 1, Gauge::default),
             map_max_entries: Series::new(total, 1, Gauge::default),
         };
@@ -70,6 +74,17 @@ impl Kernel {
             "Time spent in the hook's program, where the kernel keeps count",
             Unit::Seconds,
             kernel.run_seconds.clone(),
+        );
+        registry.register(
+            "connections_seeded",
+            "Connections older than the agent that were found and are counted",
+            kernel.seeded.clone(),
+        );
+        registry.register_with_unit(
+            "connections_seeding",
+            "How long the last search for connections older than the agent took",
+            Unit::Seconds,
+            kernel.seeding_seconds.clone(),
         );
         registry.register("map_entries", "Entries in a map of the programs", kernel.map_entries.clone());
         registry.register("map_max_entries", "Entries that the map has room for", kernel.map_max_entries.clone());
@@ -102,6 +117,12 @@ impl Kernel {
         self.runs.with(HookLabel { hook }, |counter| counter.inner().store(runs, Ordering::Relaxed));
         let bits = seconds(time).to_bits();
         self.run_seconds.with(HookLabel { hook }, |counter| counter.inner().store(bits, Ordering::Relaxed));
+    }
+
+    /// Counts connections that a search for older ones has found, and says how long it took.
+    pub fn observe_seeding(&self, found: u64, took: Duration) {
+        self.seeded.inc_by(found);
+        self.seeding_seconds.set(seconds(took));
     }
 
     /// Says how full a map is.

@@ -61,6 +61,7 @@ impl Live {
         match (searched, found) {
             (Ok(()), Ok(found)) => {
                 let took = now.since(began);
+                self.metrics.agent.kernel.observe_seeding(found, took);
                 tracing::info!(
                     "{found} connections that are older than the agent are counted; the search took {took:?}"
                 );

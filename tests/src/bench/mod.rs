@@ -9,6 +9,7 @@ mod rounds;
 mod program;
 mod terminations;
 mod hooks;
+mod seeding;
 mod print;
 mod stats;
 
@@ -102,6 +103,7 @@ fn measure(agent: &std::path::Path, pairs: u32, terminations: u32, json: bool) -
     let mut entries = ratios(&place, agent, pairs)?;
     entries.extend(hooks::measure(&place, agent)?);
     entries.extend(idle(&place, agent)?);
+    entries.push(seeding::measure(&place, agent)?);
     if terminations > 0 {
         entries.push(terminations::measure(&place, agent, terminations)?);
     }

@@ -16,6 +16,8 @@ pub(super) enum Entry {
     Hook { hook: &'static str, variant: &'static str, runs: f64, ns_per_run: f64 },
     /// The agent with nothing to do.
     Idle { cpu_percent: f64, rss_bytes: u64 },
+    /// The agent's search for connections that are older than it.
+    Seeding { found: f64, seconds: f64, rss_bytes: u64 },
     /// The agent under many terminations.
     Terminations { count: u32, reported: f64, seconds: f64, cpu_seconds: f64, rss_bytes: u64 },
 }
@@ -51,6 +53,10 @@ impl Entry {
                 "name": "agent_idle", "variant": "gracetrace", "baseline": null, "ratio": null,
                 "cpu_percent": cpu_percent, "rss_bytes": rss_bytes,
             }),
+            Entry::Seeding { found, seconds, rss_bytes } => json!({
+                "name": "agent_seeding", "variant": "gracetrace", "baseline": null, "ratio": null, "connections": found,
+                "seconds": seconds, "rss_bytes": rss_bytes,
+            }),
             Entry::Terminations { count, reported, seconds, cpu_seconds, rss_bytes } => json!({
                 "name": "agent_terminations", "variant": "gracetrace", "baseline": null, "ratio": null, "count": count,
                 "reported": reported, "seconds": seconds, "cpu_seconds": cpu_seconds, "rss_bytes": rss_bytes,
@@ -74,6 +80,11 @@ impl Entry {
             Entry::Idle { cpu_percent, rss_bytes } => {
                 format!("agent, idle: {cpu_percent:.2} % of a CPU, {:.1} MB resident", megabytes(*rss_bytes))
             }
+            Entry::Seeding { found, seconds, rss_bytes } => format!(
+                "agent, {found:.0} connections older than it: found in {:.0} ms, {:.1} MB resident",
+                seconds * 1e3,
+                megabytes(*rss_bytes),
+            ),
             Entry::Terminations { count, reported, seconds, cpu_seconds, rss_bytes } => format!(
                 "agent, {count} terminations in {seconds:.1} s: {cpu_seconds:.2} s of CPU, {:.1} MB resident, {reported:.0} reported",
                 megabytes(*rss_bytes),

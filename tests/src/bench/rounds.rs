@@ -7,10 +7,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::place::Place;
+use super::seeding::SOCKETS_EACH;
 use super::stats::median;
+
+/// The line that makes a worker open connections and keep them.
+const HOLD: &str = "hold";
 
 /// What a round is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,15 @@ impl Worker {
         Ok(Worker { child, input, output: BufReader::new(output) })
     }
 
+    /// Has it open connections with itself, and keep them.
+    pub(super) fn hold(&mut self) -> Result<()> {
+        writeln!(self.input, "{HOLD}").context("the worker has ended")?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        anyhow::ensure!(!answer.is_empty(), "the worker cannot hold connections");
+        Ok(())
+    }
+
     /// Does one block of rounds and returns the median round in nanoseconds.
     pub(super) fn block(&mut self, kind: Kind) -> Result<f64> {
         writeln!(self.input, "{}", kind.name()).context("the worker has ended")?;
@@ -89,15 +103,21 @@ pub(super) fn work(args: &WorkerArgs) -> Result<()> {
     crate::node::enter(&args.cgroup).with_context(|| format!("cannot enter {}", args.cgroup.display()))?;
     stay_on_one_cpu()?;
     let mut blocks = 0;
+    let mut held = None;
     for line in stdin().lock().lines() {
         blocks += 1;
         let nanoseconds = match line?.as_str() {
+            HOLD => {
+                held = Some(hold()?);
+                vec![0.0]
+            }
             "tcp_round" => tcp_block(blocks)?,
             "exec_round" => exec_block(&args.noop)?,
             other => bail!("not a kind of round: {other:?}"),
         };
         println!("{}", median(&nanoseconds));
     }
+    drop(held);
     Ok(())
 }
 
@@ -110,6 +130,24 @@ fn stay_on_one_cpu() -> Result<()> {
         sched_setaffinity(None, &one).context("cannot stay on one CPU")?;
     }
     Ok(())
+}
+
+/// Both ends of connections, [`SOCKETS_EACH`] in all.
+fn hold() -> Result<(TcpListener, Vec<TcpStream>)> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .context("cannot raise the limit of files")?;
+    let [_, _, middle, low] = std::process::id().to_be_bytes();
+    let listener =
+        TcpListener::bind((Ipv4Addr::new(127, 200, middle, low.clamp(1, 254)), 0)).context("cannot listen")?;
+    let address = listener.local_addr()?;
+    let mut held = Vec::with_capacity(SOCKETS_EACH);
+    for _ in 0..SOCKETS_EACH / 2 {
+        held.push(TcpStream::connect(address).context("cannot hold one more connection")?);
+        held.push(listener.accept()?.0);
+    }
+    // It goes on listening: which end is which is told by that.
+    Ok((listener, held))
 }
 
 fn tcp_block(number: u32) -> Result<Vec<f64>> {
