@@ -71,13 +71,7 @@ pub struct UpstreamArgs {
 
 /// Serves one sidecar, until its input ends.
 pub fn run(args: &UpstreamArgs) -> Result<()> {
-    node::enter(&args.cgroup)?;
-    network::enter_network_of(args.bridge_pid)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve());
-    // Standard input is read by a thread that may still wait for it.
-    runtime.shutdown_background();
-    result
+    node::play_outside(&args.cgroup, args.bridge_pid, serve())
 }
 
 async fn serve() -> Result<()> {

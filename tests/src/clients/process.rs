@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::{Answer, Connection, End, Request};
 use crate::clock::BootTime;
-use crate::node::{self, network};
+use crate::node;
 use crate::parts::report;
 use crate::workload::PORT;
 
@@ -37,13 +37,7 @@ pub struct ClientsArgs {
 
 /// Does what it is asked on its input, until that ends.
 pub fn run(args: &ClientsArgs) -> Result<()> {
-    node::enter(&args.cgroup)?;
-    network::enter_network_of(args.bridge_pid)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args.server));
-    // Standard input is read by a thread that may still wait for it.
-    runtime.shutdown_background();
-    result
+    node::play_outside(&args.cgroup, args.bridge_pid, serve(args.server))
 }
 
 async fn serve(server: Ipv4Addr) -> Result<()> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, stdin};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::node::{self, Node, network};
+use crate::node::{self, Node};
 use crate::parts::{Helper, report};
 use crate::workload::PORT;
 
@@ -74,13 +74,7 @@ pub struct ProbeArgs {
 
 /// Probes until its input ends.
 pub fn run(args: &ProbeArgs) -> Result<()> {
-    node::enter(&args.cgroup)?;
-    network::enter_network_of(args.bridge_pid)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(probe(args.server));
-    // Standard input is read by a thread that may still wait for it.
-    runtime.shutdown_background();
-    result
+    node::play_outside(&args.cgroup, args.bridge_pid, probe(args.server))
 }
 
 async fn probe(server: Ipv4Addr) -> Result<()> {

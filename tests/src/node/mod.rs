@@ -6,6 +6,7 @@ pub mod guard;
 pub mod network;
 pub mod clients;
 
+use std::future::Future;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,17 @@ impl Node {
         let [high, low] = [number / 250 % 240 + 1, number % 250 + 1].map(|part| u8::try_from(part).unwrap_or(1));
         (number, Ipv4Addr::new(10, 88, high, low))
     }
+}
+
+/// Plays a part on the node's side of the bridge, in a cgroup of the node.
+pub(crate) fn play_outside(cgroup: &Path, bridge_pid: u32, part: impl Future<Output = Result<()>>) -> Result<()> {
+    enter(cgroup)?;
+    network::enter_network_of(bridge_pid)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(part);
+    // Standard input is read by a thread that may still wait for it.
+    runtime.shutdown_background();
+    result
 }
 
 /// Moves the calling process into a cgroup.

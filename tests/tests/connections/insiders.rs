@@ -1,11 +1,9 @@
 //! Connections that are no client's: a sidecar's hop over loopback, and the kubelet's probes.
 
-use std::thread;
-use std::time::Duration;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use gracetrace_tests::kubelet::probe::Probe;
 use gracetrace_tests::server::{Order, at};
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::clients::{assert_cut, hold, storm, visit, wait_for};
 use crate::told::{Told, connections, count};
@@ -50,8 +48,9 @@ fn the_kubelets_probes() {
     let address = at(pod.address(false), PORT);
     let client = world.outside(|| hold(address, 1));
     let probe = world.tokio.block_on(async { Probe::start(&world.node, pod.address) }).unwrap();
-    // Three of them, at a quarter of a second.
-    thread::sleep(Duration::from_millis(750));
+    // At a quarter of a second. Who asks for it within the pod is no client.
+    let inside = at(Ipv4Addr::LOCALHOST, PORT);
+    in_network_of(pod.sandbox.pid, || wait_for(inside, "four probes", |counts| counts.accepted >= 5));
     let probed = world.tokio.block_on(probe.finish()).unwrap();
     assert!(probed.connected > 0 && probed.refused == 0, "{probed:?}");
     world.end(server);
@@ -74,14 +73,15 @@ fn the_same_from_elsewhere_is_a_client() {
     world.stop(&server);
     let clients = world.node.clients_cgroup();
     let probe = world.tokio.block_on(async { Probe::start_from(&world.node, &clients, pod.address) }).unwrap();
-    thread::sleep(Duration::from_millis(300));
+    let inside = at(Ipv4Addr::LOCALHOST, PORT);
+    in_network_of(pod.sandbox.pid, || wait_for(inside, "two of them", |counts| counts.accepted >= 2));
     let probed = world.tokio.block_on(probe.finish()).unwrap();
-    let address = at(pod.address(false), PORT);
-    let asked = world.outside(|| wait_for(address, "all are over", |counts| counts.ended == probed.connected));
+    let over = probed.connected;
+    in_network_of(pod.sandbox.pid, || wait_for(inside, "all are over", |counts| counts.ended == over));
     world.end(server);
 
     let termination = world.termination();
-    let opened = probed.connected + asked;
+    let opened = probed.connected;
     assert_eq!(Told::of(&termination), Told { opened, late: opened, ..Told::default() }, "{termination:#}");
     world.stop_agent();
 }

@@ -1,15 +1,15 @@
 //! A node whose containers all terminate at once, with connections on each, while a steady stream of others goes on:
 //! nothing is lost.
 //!
-//! `GRACETRACE_LOAD_CONTAINERS` (500 for the size that a node is meant to bear) and `GRACETRACE_LOAD_SECONDS` make it larger
-//! than the test suite has it.
+//! `GRACETRACE_LOAD_CONTAINERS` (500 for the size that a node is meant to bear) and `GRACETRACE_LOAD_STREAM`, the number of the others,
+//! make it larger than the test suite has it.
 
 use std::env;
 use std::fs;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gracetrace_tests::node::network;
 use gracetrace_tests::server::{Order, at};
@@ -30,7 +30,7 @@ const STREAMS: usize = 2;
 #[test]
 fn all_terminate_at_once() {
     let containers = setting("GRACETRACE_LOAD_CONTAINERS", 60);
-    let seconds = setting("GRACETRACE_LOAD_SECONDS", 2) as u64;
+    let stream = setting("GRACETRACE_LOAD_STREAM", 3_000) as u64;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 
@@ -66,10 +66,10 @@ fn all_terminate_at_once() {
                 }
             });
         }
-        // Not a wait for something: the stream has to have been there for a while, before and after.
-        thread::sleep(Duration::from_secs(seconds) / 2);
+        let wait_for = |count| wait::until("the stream", || visits.load(Ordering::Relaxed) >= count);
+        wait_for(stream / 2);
         servers.iter().for_each(|server| server.signal(Signal::TERM));
-        thread::sleep(Duration::from_secs(seconds) / 2);
+        wait_for(stream);
         streaming.store(false, Ordering::Relaxed);
     });
     let streamed = begin.elapsed();
