@@ -146,9 +146,9 @@ pub struct Counters {
     /// Connections that went from ESTABLISHED or CLOSE_WAIT to CLOSE at once: by a reset of either side (unread data,
     /// `SO_LINGER` 0, a peer that gave up) or by a timeout.
     pub aborted: u64,
-    /// Outbound connections that could not be established.
+    /// Outbound connections that could not be established, those to a process of the same pod among them.
     pub outbound_failed: u64,
-    /// Connections accepted from the pod itself, by its loopback device or its own address. In none of the counts above.
+    /// Connections accepted from the pod itself, by its loopback device or its own address. In none of the counts above, but for the failed ones.
     pub internal: u64,
     /// Connections accepted from the kubelet: probes and httpGet hooks. In none of the counts above.
     pub kubelet: u64,

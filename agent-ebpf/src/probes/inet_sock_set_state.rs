@@ -142,7 +142,8 @@ fn failed(sock: Sock<true>) -> Option<()> {
     let entry = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR)?;
     let container = Tracked::of(entry.owner)?;
     let ends = sock.ends()?;
-    if !sock.is_tcp() || sock.is_within_pod(&ends) {
+    // Within the pod, too: a sidecar that is reached at a loopback address stands for whom it connects to.
+    if !sock.is_tcp() {
         return None;
     }
     // SAFETY: only the address is taken.

@@ -281,7 +281,7 @@ pub struct Counters {
     pub lost: u64,
     /// Connections that ended by a reset or a timeout.
     pub aborted: u64,
-    /// Outbound connections that could not be established.
+    /// Outbound connections that could not be established, those to a process of the same pod among them.
     pub outbound_failed: u64,
     /// Connections accepted from the pod itself. In none of the counts above.
     pub internal: u64,
