@@ -42,7 +42,8 @@ async fn a_pods_own_loopback_device() {
     process.step("close 0");
     let counters = watch.snapshot(&pod).await;
     assert_eq!(totals(&counters), [0, 0, 4, 0]);
-    assert_eq!((counters.aborted, counters.outbound_failed, counters.lost), (0, 0, 0));
+    // Only a call that fails is told: a sidecar may stand for others.
+    assert_eq!((counters.aborted, counters.outbound_failed, counters.lost), (0, 1, 0));
     assert!(watch.changes().is_empty());
 }
 
