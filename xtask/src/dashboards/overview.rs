@@ -2,14 +2,14 @@
 
 use super::model::{Column, Dashboard, Kind, Panel, Query, Row, Scale, Style, Unit, Variable};
 use super::outcome;
-use super::promql::{INTERVAL, SHOWN, WINDOW, or_zero, quantile, ratio, sum};
+use super::promql::{INTERVAL, SHOWN, WINDOW, or_zero, quantile, ratio, share, sum};
 use super::variables::{self, POD, and};
 
 /// The limits of the golden metrics.
 pub(super) const ZOMBIE: Scale = Scale::of(Unit::Ratio).limits(0.005, 0.01);
 pub(super) const GRACE: Scale = Scale::of(Unit::Ratio).limits(0.8, 1.0);
 pub(super) const PRESTOP: Scale = Scale::of(Unit::Ratio).limits(0.01, 0.05);
-pub(super) const FORCED: Scale = Scale::of(Unit::Ratio).limits(0.001, 0.01);
+pub(super) const FORCED: Scale = Scale::of(Unit::Ratio).limits(0.01, 0.05);
 
 const TERMINATIONS: &str = "gracetrace_pod_terminations_total";
 const BY: &str = "namespace, workload";
@@ -72,24 +72,29 @@ fn golden() -> Row {
     }
 }
 
-/// Failed and timed out hooks by terminations; 0 where hooks are, and none of them failed.
+/// Failed and timed out hooks by terminations.
 pub(super) fn prestop_failures(by: &str, filter: &str, range: &str) -> String {
-    let failed = sum(by, "gracetrace_prestop_hooks_total", &and(filter, r#"result=~"failed|timeout""#), range);
-    let failed = if by.is_empty() { or_zero(&failed) } else { failed };
-    ratio(&failed, &sum(by, TERMINATIONS, filter, range))
+    let failed = and(filter, r#"result=~"failed|timeout""#);
+    share(&sum(by, "gracetrace_prestop_hooks_total", &failed, range), &by_kubelet(by, filter, range))
 }
 
+/// Forced terminations by terminations.
 pub(super) fn forced(by: &str, filter: &str, range: &str) -> String {
-    let forced = sum(by, TERMINATIONS, &and(filter, r#"outcome="forced""#), range);
-    let forced = if by.is_empty() { or_zero(&forced) } else { forced };
-    ratio(&forced, &sum(by, TERMINATIONS, filter, range))
+    let forced = and(filter, r#"outcome="forced""#);
+    share(&sum(by, TERMINATIONS, &forced, range), &by_kubelet(by, filter, range))
 }
 
+/// Zombie connections by connections.
 pub(super) fn zombie_rate(by: &str, filter: &str, range: &str) -> String {
     ratio(
         &sum(by, "gracetrace_zombie_connections_total", filter, range),
         &sum(by, "gracetrace_connections_at_termination_total", filter, range),
     )
+}
+
+/// Terminations that the kubelet had a part in, and of which no record was lost: the others have no duration.
+fn by_kubelet(by: &str, filter: &str, range: &str) -> String {
+    sum(by, "gracetrace_termination_duration_seconds_count", filter, range)
 }
 
 /// What can still be saved.
@@ -193,8 +198,7 @@ fn course() -> Row {
             ),
             line(
                 "preStop failure rate over time",
-                "Hooks that failed or were cut off, per termination, over the time chosen as «Averaged over». Namespaces in \
-                 which no hook failed are not shown.",
+                "Hooks that failed or were cut off, per termination, over the time chosen as «Averaged over».",
                 PRESTOP,
                 prestop_failures("namespace", POD, WINDOW),
             ),

@@ -32,6 +32,11 @@ pub(super) fn ratio(part: &str, whole: &str) -> String {
     format!("{part}\n/\n({whole} > 0)")
 }
 
+/// The same for parts that may not be there, as nothing has happened yet: 0 then.
+pub(super) fn share(part: &str, whole: &str) -> String {
+    format!("({part}\nor\n0 * {whole})\n/\n({whole} > 0)")
+}
+
 /// 0 where there is nothing. For what has no labels.
 pub(super) fn or_zero(expr: &str) -> String {
     format!("({expr} or vector(0))")
