@@ -121,7 +121,7 @@ fn hooks() -> Row {
             Panel::new(
                 Kind::TimeSeries(Style::Lines),
                 "Time per run of a hook",
-                "The mean time of a hook's program. Kernels keep count only with `sysctl kernel.bpf_stats_enabled=1`, which itself \
+                "The mean time of a hook's program. Kernels keep count only where they are told to: `--kernel-stats`, or `sysctl kernel.bpf_stats_enabled=1`; that itself \
                  costs a little.",
             )
             .width(8)

@@ -231,13 +231,13 @@ fn traffic() -> Row {
             Panel::new(
                 Kind::Table { columns, sort: "Tail, p95", linked: true },
                 "Traffic tail against preStop wait by workload",
-                "Below zero the hook is too short: raise its `sleep` by what is missing. Workloads without a hook have none to \
-                 compare with.",
+                "Below zero the hook is too short: raise its `sleep` by what is missing. A workload without a hook does not wait at all. \
+                 Shown are those that somebody connected to after a termination had begun.",
             )
             .no_data("-")
             .query(Query::now(tail(BY, SHOWN)))
-            .query(Query::now(wait(BY, SHOWN)))
-            .query(Query::now(format!("({})\n-\n({})", wait(BY, SHOWN), tail(BY, SHOWN)))),
+            .query(Query::now(format!("({})\nand\n({})", wait(BY, SHOWN), tail(BY, SHOWN))))
+            .query(Query::now(format!("(({}) or 0 * ({}))\n-\n({})", wait(BY, SHOWN), tail(BY, SHOWN), tail(BY, SHOWN)))),
         ],
     }
 }
