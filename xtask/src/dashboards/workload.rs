@@ -205,8 +205,10 @@ fn distributions() -> Row {
 
 fn traffic() -> Row {
     const BY: &str = "namespace, workload";
-    let tail = |by, range| quantile(0.95, by, TAIL, WORKLOAD, range);
-    let wait = |by, range| quantile(0.5, by, HOOK, WORKLOAD, range);
+    let tail = quantile(0.95, BY, TAIL, WORKLOAD, SHOWN);
+    // Where nobody waits this is 0.
+    let wait = quantile(0.5, BY, HOOK, WORKLOAD, SHOWN);
+    let over_time = |part, histogram, name| Query::over_time(quantile(part, "", histogram, WORKLOAD, WINDOW), name);
     let columns = vec![
         Column { title: "Tail, p95", scale: SECONDS },
         Column { title: "Hook, p50", scale: SECONDS },
@@ -225,9 +227,9 @@ fn traffic() -> Row {
             )
             .scale(SECONDS)
             .no_data("No connection came after the begin of a termination")
-            .query(Query::over_time(tail("", WINDOW), "tail, p95"))
-            .query(Query::over_time(quantile(0.5, "", TAIL, WORKLOAD, WINDOW), "tail, p50"))
-            .query(Query::over_time(wait("", WINDOW), "hook, p50")),
+            .query(over_time(0.95, TAIL, "tail, p95"))
+            .query(over_time(0.5, TAIL, "tail, p50"))
+            .query(over_time(0.5, HOOK, "hook, p50")),
             Panel::new(
                 Kind::Table { columns, sort: "Tail, p95", linked: true },
                 "Traffic tail against preStop wait by workload",
@@ -235,9 +237,9 @@ fn traffic() -> Row {
                  Shown are those that somebody connected to after a termination had begun.",
             )
             .no_data("-")
-            .query(Query::now(tail(BY, SHOWN)))
-            .query(Query::now(format!("({})\nand\n({})", wait(BY, SHOWN), tail(BY, SHOWN))))
-            .query(Query::now(format!("(({}) or 0 * ({}))\n-\n({})", wait(BY, SHOWN), tail(BY, SHOWN), tail(BY, SHOWN)))),
+            .query(Query::now(tail.clone()))
+            .query(Query::now(format!("({wait}) and ({tail})\nor\n0 * ({tail})")))
+            .query(Query::now(format!("(({wait}) or 0 * ({tail}))\n-\n({tail})"))),
         ],
     }
 }
