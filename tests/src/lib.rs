@@ -20,6 +20,7 @@ pub mod memory;
 pub mod agent;
 pub mod image;
 pub mod manifest;
+pub mod prometheus;
 pub mod parts;
 pub mod steps;
 pub mod clock;

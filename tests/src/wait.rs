@@ -12,8 +12,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// When there is none within 20 s; `what` says what was waited for.
-pub fn value<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn value<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    value_within(PATIENCE, what, look)
+}
+
+fn value_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = look() {
             return value;
@@ -29,6 +33,14 @@ pub fn value<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// As [`value`] does.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     value(what, || condition().then_some(()));
+}
+
+/// The same for what takes longer, with the time that it may take.
+///
+/// # Panics
+/// When it does not hold by then.
+pub fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    value_within(patience, what, || condition().then_some(()));
 }
 
 /// Waits until a condition holds, and says whether it did in time: for what cleans up and must not panic.

@@ -62,6 +62,11 @@ impl Piped {
         agent
     }
 
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The whole answer to a GET request.
     ///
     /// # Panics

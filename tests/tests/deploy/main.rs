@@ -5,6 +5,7 @@
 mod schema;
 mod rights;
 mod fit;
+mod dashboards;
 
 use gracetrace_tests::manifest;
 use serde_json::Value;

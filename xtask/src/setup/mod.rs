@@ -40,11 +40,13 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 5] = [
+const FOR_TESTS: [(&str, &str); 7] = [
     ("runc", "runc"),
     ("busybox", "busybox-static"),
     ("containerd", "containerd"),
     ("kubectl", "kubernetes-client"),
+    ("prometheus", "prometheus"),
+    ("prometheus-node-exporter", "prometheus-node-exporter"),
     // The seccomp profile of CRI-O and Podman.
     ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
 ];

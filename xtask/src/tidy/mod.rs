@@ -4,6 +4,7 @@ mod arrows;
 mod rust;
 mod source;
 mod tree;
+mod generated;
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use self::source::Source;
-use crate::command;
+use crate::{command, dashboards};
 
 /// One place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,7 @@ pub(crate) fn run() -> Result<()> {
         findings.extend(check(path, &text));
     }
     findings.extend(tree::missing(&paths));
+    findings.extend(generated::check(&dashboards::files()?, "cargo xtask dashboards"));
     findings.sort();
     for Finding { path, line, reason } in &findings {
         eprintln!("{path}:{line}: {reason}");
