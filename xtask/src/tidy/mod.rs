@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use self::source::Source;
-use crate::command;
+use crate::{command, rules};
 
 /// One place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,9 @@ pub(crate) fn run() -> Result<()> {
         findings.extend(check(path, &text));
     }
     findings.extend(tree::missing(&paths));
+    let read = |path: &str| fs::read_to_string(command::workspace().join(path)).ok();
+    let rules = rules::check(&paths, read).into_iter();
+    findings.extend(rules.map(|(path, reason)| Finding { path, line: 0, reason }));
     findings.sort();
     for Finding { path, line, reason } in &findings {
         eprintln!("{path}:{line}: {reason}");
