@@ -41,7 +41,9 @@ fn golden_metrics_are_the_truth_and_alerts_fire() {
             ref samples => Err(format!("{samples:?}, and it was {expected}")),
         });
     }
-    // There, and not nothing: the bucket's label is matched as Prometheus keeps it.
+    // The bucket's label is matched as Prometheus keeps it.
+    let bounds = prometheus.query("group by (le) (gracetrace_termination_duration_seconds_bucket)");
+    assert!(bounds.iter().any(|(labels, _)| labels["le"] == "30.0"), "{bounds:?}");
     let slow = prometheus.query("cluster:gracetrace_slow_terminations:increase1h");
     assert_eq!(slow.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [0.0], "none took 30 s");
     assert_eq!(prometheus.failed_rules(), Vec::<String>::new());
