@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The same where a look costs something.
+const PAUSE_OF_MANY: Duration = Duration::from_millis(250);
 
 /// Waits until there is a value.
 ///
@@ -24,6 +26,21 @@ fn value_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Opt
         }
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(PAUSE);
+    }
+}
+
+/// Waits longer, for what many steps lead to; `look` says what it still misses.
+///
+/// # Panics
+/// When there is none in time, with what was missed last.
+pub fn value_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(missed) => assert!(Instant::now() < deadline, "not in time: {what}: {missed}"),
+        }
+        sleep(PAUSE_OF_MANY);
     }
 }
 

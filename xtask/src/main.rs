@@ -7,6 +7,7 @@ mod image;
 mod apt;
 mod test;
 mod vm;
+mod rules;
 mod dashboards;
 mod tidy;
 mod command;
@@ -31,6 +32,7 @@ Examples:
   cargo xtask build --static       one file without shared libraries
   cargo xtask image                the same as a container image in one file
   cargo xtask bench                what the agent costs
+  cargo xtask rules                rules and alerts for Prometheus, from xtask/src/rules
   cargo xtask dashboards           the Grafana dashboards in deploy/dashboards, written anew
   cargo xtask setup                only find or install the eBPF toolchain
 ";
@@ -87,6 +89,8 @@ enum Task {
         #[arg(long, value_name = "NAME[:TAG]")]
         tag: Option<String>,
     },
+    /// Make recording rules, alerts and SLOs for Prometheus
+    Rules(rules::Rules),
     /// Write the Grafana dashboards in deploy/dashboards
     Dashboards,
     /// Check the rules of the tree that neither rustc nor clippy knows
@@ -116,6 +120,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { release: true, .. } => build::run(Kind::Release),
         Task::Build { .. } => build::run(Kind::Debug),
         Task::Image { output, tag } => image::run(output, tag.as_deref()),
+        Task::Rules(task) => task.run(),
         Task::Dashboards => dashboards::run(),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),

@@ -140,6 +140,7 @@ impl Run {
         })?;
         give_memory_back();
         let metrics = Arc::new(Metrics::default());
+        metrics.agent.process.set_start(clock::wall_now());
         let kubelet = Kubelet::look_at_start(kubelet, clock::boot_now(), &mut probe, &metrics);
         for status in probe.hooks() {
             metrics.agent.kernel.set_attached(status.hook.name(), status.missing.is_none());

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::model::WallTime;
 use crate::report::seconds;
 
 /// Metrics about the process.
@@ -14,6 +15,7 @@ use crate::report::seconds;
 pub struct Process {
     cpu: Counter<f64, AtomicU64>,
     resident: Gauge,
+    start: Gauge<f64, AtomicU64>,
 }
 
 /// What the process has used.
@@ -27,7 +29,7 @@ pub struct Usage {
 
 impl Process {
     pub(super) fn new(registry: &mut Registry) -> Process {
-        let process = Process { cpu: Counter::default(), resident: Gauge::default() };
+        let process = Process { cpu: Counter::default(), resident: Gauge::default(), start: Gauge::default() };
         registry.register_with_unit(
             "process_cpu",
             "User and system CPU time of the agent",
@@ -40,7 +42,18 @@ impl Process {
             Unit::Bytes,
             process.resident.clone(),
         );
+        registry.register_with_unit(
+            "process_start_time",
+            "Start of the agent since the epoch: since then its counters have counted from 0",
+            Unit::Seconds,
+            process.start.clone(),
+        );
         process
+    }
+
+    /// Says when it started.
+    pub fn set_start(&self, at: WallTime) {
+        self.start.set(at.0 as f64 / 1e9);
     }
 
     /// Says what the process has used.

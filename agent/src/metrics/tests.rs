@@ -235,6 +235,7 @@ fn everything() -> Metrics {
     agent.sources.set_age("file", std::time::Duration::from_millis(1_500));
     agent.sources.observe_error("file");
     agent.process.set(Usage { cpu: std::time::Duration::from_millis(1_234), resident: 12 << 20 });
+    agent.process.set_start(crate::model::WallTime(1_800_000_000_500_000_000));
     agent.set_stored(2, 4_096, 7);
     agent.observe_request(200);
     agent.observe_closed("idle");
@@ -246,6 +247,7 @@ fn everything_is_exposed_in_both_formats() {
     let metrics = everything();
     let (text, openmetrics) = (metrics.encode(Format::Text).unwrap(), metrics.encode(Format::OpenMetrics).unwrap());
     assert!(openmetrics.ends_with("\n# EOF\n") && openmetrics.matches("# EOF").count() == 1);
+    assert!(text.contains("\nprocess_start_time_seconds 1800000000.5\n"), "{text}");
     assert!(!text.contains("# EOF") && !text.contains("# UNIT") && !text.contains("pod_uid"));
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();

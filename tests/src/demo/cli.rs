@@ -55,6 +55,10 @@ pub(super) struct Cli {
     #[arg(long, value_name = "DIR", requires = "once", requires = "agent")]
     pub(super) save: Option<PathBuf>,
 
+    /// When all is told, leave the agent running until standard input ends: for who wants to ask it.
+    #[arg(long, hide = true, requires = "once", requires = "agent")]
+    pub(super) stay: bool,
+
     /// List the scenarios.
     #[arg(long)]
     pub(super) list: bool,

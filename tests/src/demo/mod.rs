@@ -103,14 +103,30 @@ async fn stage(cli: &Cli, scenarios: &[&'static Scenario]) -> Result<ExitCode> {
         }
     };
     let stage = Stage { kubelet, agent: agent.clone(), offset: WallOffset::measure() };
+    if let (true, Some(agent)) = (cli.stay, &stage.agent) {
+        eprintln!("the agent shows what it sees at {}", agent.url());
+    }
     let result =
         if cli.once { once::run(&stage, scenarios, cli.json).await } else { live::run(&stage, scenarios).await };
+    if cli.stay {
+        end_of_input().await;
+    }
     drop(stage);
     match (agent.and_then(Arc::into_inner), &cli.save) {
         (Some(agent), Some(folder)) => agent.stop_and_save(&node, folder).await.and(result),
         (Some(agent), None) => agent.stop().await.and(result),
         (None, _) => result,
     }
+}
+
+/// Waits for the end of standard input, in a thread that nobody has to wait for.
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }
 
 /// What scenarios are played on.

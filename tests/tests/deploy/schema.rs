@@ -24,17 +24,25 @@ fn kubernetes_knows_every_field() {
     assert_eq!((&kinds[1], &kinds[2]), (&kinds[0], &kinds[0]));
 }
 
-/// The operator's types are not among Kubernetes' own: what is used of PodMonitor
+/// The operator's types are not among Kubernetes' own: what is used of PodMonitor and PrometheusRule
 /// (<https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PodMonitor>).
 #[test]
 fn the_operator_knows_every_field() {
     let objects = manifest::build("overlays/prometheus-operator").unwrap();
     let monitor = manifest::only(&objects, "PodMonitor").unwrap();
-    assert_eq!(objects.len(), 1);
-    assert_eq!(monitor["apiVersion"], "monitoring.coreos.com/v1");
     let names = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    for rule in objects.iter().filter(|object| *object != monitor) {
+        assert_eq!(
+            (&rule["apiVersion"], &rule["kind"]),
+            (&json!("monitoring.coreos.com/v1"), &json!("PrometheusRule"))
+        );
+        assert_eq!(names(rule), ["apiVersion", "kind", "metadata", "spec"]);
+        assert_eq!(names(&rule["spec"]), ["groups"]);
+        assert_eq!(rule["metadata"]["namespace"], "gracetrace");
+    }
+    assert_eq!(monitor["apiVersion"], "monitoring.coreos.com/v1");
     assert_eq!(names(monitor), ["apiVersion", "kind", "metadata", "spec"]);
-    assert_eq!(names(&monitor["spec"]), ["podMetricsEndpoints", "selector"]);
+    assert_eq!(names(&monitor["spec"]), ["jobLabel", "podMetricsEndpoints", "selector"]);
     for endpoint in super::list(&monitor["spec"]["podMetricsEndpoints"]) {
         assert_eq!(names(endpoint), ["honorLabels", "path", "port", "relabelings"]);
         assert!(endpoint["honorLabels"].is_boolean() && endpoint["path"].is_string() && endpoint["port"].is_string());

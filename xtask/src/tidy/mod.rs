@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use self::source::Source;
-use crate::{command, dashboards};
+use crate::{command, dashboards, rules};
 
 /// One place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,9 @@ pub(crate) fn run() -> Result<()> {
     }
     findings.extend(tree::missing(&paths));
     findings.extend(generated::check(&dashboards::files()?, "cargo xtask dashboards"));
+    let read = |path: &str| fs::read_to_string(command::workspace().join(path)).ok();
+    let rules = rules::check(&paths, read).into_iter();
+    findings.extend(rules.map(|(path, reason)| Finding { path, line: 0, reason }));
     findings.sort();
     for Finding { path, line, reason } in &findings {
         eprintln!("{path}:{line}: {reason}");
