@@ -8,6 +8,7 @@ mod apt;
 mod test;
 mod vm;
 mod tidy;
+mod docs;
 mod command;
 
 use std::os::unix::process::CommandExt;
@@ -85,6 +86,8 @@ enum Task {
         #[arg(long, value_name = "NAME[:TAG]")]
         tag: Option<String>,
     },
+    /// Write the pages that are generated: docs/metrics.md
+    Docs,
     /// Check the rules of the tree that neither rustc nor clippy knows
     Tidy,
     /// Find the eBPF toolchain, or install it (Debian, as root)
@@ -112,6 +115,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { release: true, .. } => build::run(Kind::Release),
         Task::Build { .. } => build::run(Kind::Debug),
         Task::Image { output, tag } => image::run(output, tag.as_deref()),
+        Task::Docs => docs::run(),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),
     }

@@ -3,18 +3,17 @@
 //! A termination during which records were lost counts as `incomplete` and nowhere else: its times and counts may be
 //! wrong. Nor is the duration of one taken that the kubelet had no part in: a crash takes no time.
 
-use std::sync::atomic::Ordering;
-
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use super::connections::Connections;
 use super::hooks::Hooks;
 use super::live::Live;
 use super::pods::Pods;
+use super::registry::Registry;
 use super::scope::{PodUidLabel, Scopes};
 use super::series::Total;
+use super::settings::Settings;
 use super::signals::Signals;
 use crate::model::{BootTime, Outcome, Timeline};
 
@@ -32,17 +31,17 @@ pub struct Terminations {
 }
 
 impl Terminations {
-    pub(super) fn new(registry: &mut Registry, max_series: usize) -> Terminations {
+    pub(super) fn new(registry: &mut Registry, settings: &Settings) -> Terminations {
         let total = Total::default();
         let (overflow, series) = (Counter::default(), Gauge::default());
         let terminations = Terminations {
-            scopes: Scopes::new(max_series, &total, overflow.clone()),
+            scopes: Scopes::new(settings, &total, overflow.clone()),
             series: series.clone(),
             pods: Pods::new(registry, &total),
             hooks: Hooks::new(registry, &total),
             signals: Signals::new(registry, &total),
             connections: Connections::new(registry, &total),
-            live: Live::new(registry, &total),
+            live: Live::new(registry),
             total,
         };
         registry.register("series", "Series about pods, without those of terminations in progress", series);
@@ -68,11 +67,18 @@ impl Terminations {
                 self.connections.observe(&scope, exemplar.as_ref(), container);
             }
         }
-        self.series.set(i64::try_from(self.total.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        self.tell_series();
     }
 
-    /// Says what goes on at `now`, in place of what went on before. On every tick.
+    /// Says what goes on at `now`, in place of what went on before, and forgets who has not been heard of for long. On
+    /// every tick.
     pub fn set_in_progress<'a>(&self, timelines: impl IntoIterator<Item = &'a Timeline>, now: BootTime) {
         self.live.set(&self.scopes, timelines, now);
+        self.scopes.forget_stale(now);
+        self.tell_series();
+    }
+
+    fn tell_series(&self) {
+        self.series.set(i64::try_from(self.total.get()).unwrap_or(i64::MAX));
     }
 }

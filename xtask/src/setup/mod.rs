@@ -40,11 +40,12 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 5] = [
+const FOR_TESTS: [(&str, &str); 6] = [
     ("runc", "runc"),
     ("busybox", "busybox-static"),
     ("containerd", "containerd"),
     ("kubectl", "kubernetes-client"),
+    ("promtool", "prometheus"),
     // The seccomp profile of CRI-O and Podman.
     ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
 ];
