@@ -12,8 +12,9 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use gracetrace::correlator::Config;
+use gracetrace::input::Input;
 use gracetrace::metrics::Metrics;
-use gracetrace::model::Sight;
+use gracetrace::model::{BootTime, Sight};
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::recording::{Reader, Recorder};
 use gracetrace::report;
@@ -71,6 +72,31 @@ fn twice_the_same() {
     for (scenario, path) in recordings() {
         assert_eq!(replay(&path), replay(&path), "{scenario}");
     }
+}
+
+/// An alert on a termination in progress needs numbers that grow while nothing happens.
+#[test]
+fn what_goes_on_moves_with_time_alone() {
+    let metrics = Arc::new(Metrics::default());
+    let mut pipeline = Pipeline::new(Config::default(), Arc::default(), Arc::clone(&metrics));
+    let mut reader = Reader::open(&recordings()["hook-hangs"]).unwrap();
+    let gauge = |name: &str| {
+        let text = metrics.encode_terminations().unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("gracetrace_{name}{{")))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    while gauge("terminating_oldest_age_seconds").is_none() {
+        pipeline.handle(&reader.next_input().unwrap().expect("a termination begins"));
+    }
+    let mut ages = Vec::new();
+    let begin = pipeline.now();
+    for seconds in [1, 2] {
+        pipeline.handle(&Input::Tick { now: BootTime(begin.0 + seconds * 1_000_000_000), wall_offset_ns: 0 });
+        let names = ["terminating_oldest_age_seconds", "terminating_grace_used_ratio", "pods_terminating"];
+        ages.push(names.map(|name| gauge(name).unwrap()));
+    }
+    assert!((ages[1][0] - ages[0][0] - 1.0).abs() < 1e-6, "{ages:?}");
+    assert!(ages[1][1] > ages[0][1] && ages[1][2] == 1.0, "{ages:?}");
 }
 
 /// Inputs written again are the same inputs, to the byte.

@@ -10,6 +10,7 @@ mod vm;
 mod rules;
 mod dashboards;
 mod tidy;
+mod docs;
 mod command;
 
 use std::os::unix::process::CommandExt;
@@ -93,6 +94,8 @@ enum Task {
     Rules(rules::Rules),
     /// Write the Grafana dashboards in deploy/dashboards
     Dashboards,
+    /// Write the pages that are generated: docs/metrics.md
+    Docs,
     /// Check the rules of the tree that neither rustc nor clippy knows
     Tidy,
     /// Find the eBPF toolchain, or install it (Debian, as root)
@@ -122,6 +125,7 @@ fn run(task: Task) -> Result<()> {
         Task::Image { output, tag } => image::run(output, tag.as_deref()),
         Task::Rules(task) => task.run(),
         Task::Dashboards => dashboards::run(),
+        Task::Docs => docs::run(),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),
     }

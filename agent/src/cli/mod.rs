@@ -2,6 +2,7 @@
 
 mod run;
 mod replay;
+mod metrics;
 mod text;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
+use super::metrics::MetricsSettings;
 use super::text::Text;
 use crate::correlator::Config;
 use crate::metrics::Metrics;
@@ -27,13 +28,15 @@ pub(super) struct Replay {
     /// The metrics of the terminations as they stood at the end
     #[arg(long, conflicts_with = "json")]
     metrics: bool,
+    #[command(flatten)]
+    settings: MetricsSettings,
 }
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut reader = Reader::open(&self.file)?;
         let config = Config { sight: Sight::without(reader.missing_hooks()), ..Config::default() };
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&self.settings.into()));
         let mut pipeline = Pipeline::new(config, Arc::default(), Arc::clone(&metrics));
         let mut output = BufWriter::new(io::stdout().lock());
         let mut terminations = 0u64;

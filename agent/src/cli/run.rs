@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::metrics::MetricsSettings;
 use crate::correlator::Config;
 use crate::http::{self, Health};
 use crate::identity::Source;
@@ -80,6 +81,8 @@ pub(super) struct Run {
     /// Show the kernel programs' own debug messages in the log
     #[arg(long, env = "GRACETRACE_DEBUG_PROBES")]
     debug_probes: bool,
+    #[command(flatten)]
+    metrics: MetricsSettings,
 }
 
 const EXAMPLES: &str = "\
@@ -139,7 +142,7 @@ impl Run {
             debug: self.debug_probes,
         })?;
         give_memory_back();
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&self.metrics.into()));
         metrics.agent.process.set_start(clock::wall_now());
         let kubelet = Kubelet::look_at_start(kubelet, clock::boot_now(), &mut probe, &metrics);
         for status in probe.hooks() {

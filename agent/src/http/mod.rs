@@ -8,6 +8,7 @@
 mod routes;
 mod query;
 mod response;
+mod negotiation;
 mod connection;
 mod slots;
 mod health;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use health::Health;
+pub(crate) use query::duration;
 
 use crate::metrics::Metrics;
 use crate::model::BootTime;

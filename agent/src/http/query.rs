@@ -92,7 +92,7 @@ fn since(text: &str, now: BootTime) -> Option<Since> {
 }
 
 /// `15m`, `1h30m`, `250ms`: whole numbers with d, h, m, s, ms.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -1,14 +1,16 @@
 //! What is answered to what.
 
+use std::io::{self, Write};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderValue, VARY};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::response::{Chunks, json, json_array, method_not_allowed, problem, response, text};
-use super::{State, query};
-use crate::metrics::Format;
+use super::{State, negotiation, query};
 
 /// The answer to a request. Never waits; its body is not looked at. hyper sends no body to HEAD.
 pub(super) fn answer<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
@@ -52,16 +54,26 @@ fn metrics<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
         let store = state.store.lock().unwrap_or_else(PoisonError::into_inner);
         state.metrics.agent.set_stored(store.len(), store.bytes(), store.evicted());
     }
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::negotiate(accept);
-    match state.metrics.encode(format) {
-        Ok(body) => {
-            let mut response = response(StatusCode::OK, format.content_type(), Chunks::from(Bytes::from(body)));
-            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
-            response
-        }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be encoded"),
+    let format = negotiation::format(request.headers());
+    let Ok(plain) = state.metrics.encode(format) else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be encoded");
+    };
+    let gzip = if negotiation::gzip(request.headers()) { compress(&plain).ok() } else { None };
+    let is_gzip = gzip.is_some();
+    let body = Bytes::from(gzip.unwrap_or(plain));
+    let mut response = response(StatusCode::OK, format.content_type(), Chunks::from(body));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if is_gzip {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    response
+}
+
+/// As fast as it goes: metrics repeat themselves so much that more effort saves little.
+fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
 }
 
 fn health(state: Result<(), String>) -> Response<Chunks> {

@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn closed(&self, reason: &str) -> u64 {
-        let text = self.state.metrics.encode(crate::metrics::Format::Text).unwrap();
+        let text = String::from_utf8(self.state.metrics.encode(crate::metrics::Format::Text).unwrap()).unwrap();
         let series = format!("gracetrace_http_connections_closed_total{{reason=\"{reason}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |value| value.parse().unwrap())
     }
@@ -152,7 +152,40 @@ async fn headers_of_an_answer() {
         answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
         "{answer}"
     );
-    assert!(answer.contains("\r\nvary: Accept\r\n") && answer.ends_with("# EOF\n"));
+    assert!(answer.contains("\r\nvary: Accept, Accept-Encoding\r\n") && answer.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn metrics_by_what_the_client_takes() {
+    let server = Server::start(Limits::default()).await;
+    for (accept, kind) in [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("Accept: application/openmetrics-text\r\n", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (
+            "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n",
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        ),
+    ] {
+        let mut bodies = Vec::new();
+        for encoding in ["", "Accept-Encoding: gzip\r\n"] {
+            let mut stream = server.connect().await;
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accept}{encoding}Connection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+            let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+            assert!(head.contains(&format!("\r\ncontent-type: {kind}\r\n")), "{head}");
+            assert_eq!(head.contains("\r\ncontent-encoding: gzip\r\n"), !encoding.is_empty(), "{head}");
+            bodies.push(answer.split_off(end));
+        }
+        let mut unpacked = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(bodies[1].as_slice());
+        std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
+        assert!(bodies[1].len() < bodies[0].len());
+        // Not all of it: the answers before this one are counted in it.
+        assert_eq!(unpacked[..64], bodies[0][..64], "{kind}");
+    }
 }
 
 #[tokio::test]

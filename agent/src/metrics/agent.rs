@@ -3,13 +3,12 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
 
 use super::kernel::Kernel;
 use super::limits::Limits;
 use super::process::Process;
-use super::series::{Series, Total};
+use super::registry::{Registry, Unit};
+use super::series::Series;
 use super::sources::Sources;
 use super::state::State;
 
@@ -51,19 +50,17 @@ struct ReasonLabel {
 
 impl Agent {
     pub(super) fn new(registry: &mut Registry, process: &mut Registry) -> Agent {
-        // Their labels are closed lists: no cap.
-        let total = Total::default();
         let agent = Agent {
-            kernel: Kernel::new(registry, &total),
-            sources: Sources::new(registry, &total),
-            limits: Limits::new(registry, &total),
-            state: State::new(registry, &total),
+            kernel: Kernel::new(registry),
+            sources: Sources::new(registry),
+            limits: Limits::new(registry),
+            state: State::new(registry),
             process: Process::new(process),
             evicted: Counter::default(),
             stored: Gauge::default(),
             stored_bytes: Gauge::default(),
-            http_requests: Series::new(&total, 1, Counter::default),
-            http_closed: Series::new(&total, 1, Counter::default),
+            http_requests: Series::uncapped(Counter::default),
+            http_closed: Series::uncapped(Counter::default),
         };
         registry.register(
             "timelines_evicted",
@@ -84,7 +81,7 @@ impl Agent {
             agent.http_closed.clone(),
         );
         let build = Build { version: env!("CARGO_PKG_VERSION"), arch: std::env::consts::ARCH };
-        registry.register("build", "The agent's version", Info::new(build));
+        registry.register_info("build", "The agent's version", build);
         agent
     }
 

@@ -2,9 +2,9 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::scope::{ContainerScope, PodUidLabel};
+use super::registry::{Registry, Unit};
+use super::scope::{ContainerScope, PodScope, PodUidLabel, Scoped};
 use super::series::{Histogram, SECONDS, Series, Total, histogram_of_seconds, histogram_series};
 use crate::model::{ContainerTimeline, Directions};
 use crate::report::seconds;
@@ -33,6 +33,12 @@ struct DirectionLabels {
     #[prometheus(flatten)]
     container: ContainerScope,
     direction: &'static str,
+}
+
+impl Scoped for DirectionLabels {
+    fn pod(&self) -> &PodScope {
+        self.container.pod()
+    }
 }
 
 impl Connections {
@@ -120,11 +126,11 @@ impl Connections {
             }
         }
         if let Some(lead) = container.sidecar_lead {
-            let observe = |it: &Histogram| it.observe(seconds(lead.without()), exemplar.cloned(), None);
+            let observe = |it: &Histogram| it.observe(seconds(lead.without()), exemplar.cloned());
             self.lead.with(scope.clone(), observe);
         }
         if let Some(tail) = of.traffic_tail {
-            self.tail.with(scope.clone(), |histogram| histogram.observe(seconds(tail), exemplar.cloned(), None));
+            self.tail.with(scope.clone(), |histogram| histogram.observe(seconds(tail), exemplar.cloned()));
         }
     }
 }

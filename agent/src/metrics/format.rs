@@ -1,52 +1,31 @@
-//! The two text formats: OpenMetrics 1.0, and Prometheus text 0.0.4, which differ in the names of counters, exemplars,
-//! units and the end.
+//! The formats of the exposition. The two of text differ in the names of counters, exemplars, units and the end.
 
 /// A format of the exposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-    /// Prometheus text 0.0.4: what is sent to who does not ask for anything else.
+    /// Prometheus text 0.0.4: what is sent to who does not ask for anything else. No exemplars, classic histograms.
     Text,
+    /// OpenMetrics 1.0 as text. Classic histograms.
+    OpenMetrics,
+    /// Prometheus protobuf, each family with its length before it. Classic and native histograms.
+    Protobuf,
 }
 
 impl Format {
-    /// The best one that an `Accept` header allows.
-    pub fn negotiate(accept: Option<&str>) -> Format {
-        let (mut openmetrics, mut text) = (0.0, 0.0);
-        for range in accept.unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let wanted = match parts.next() {
-                Some(kind) if kind.eq_ignore_ascii_case("application/openmetrics-text") => &mut openmetrics,
-                Some(kind) if kind.eq_ignore_ascii_case("text/plain") => &mut text,
-                _ => continue,
-            };
-            let quality = parts
-                .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
-                .map_or(1.0, |quality| quality.parse::<f32>().unwrap_or(0.0));
-            *wanted = quality.max(*wanted);
-        }
-        if openmetrics > 0.0 && openmetrics >= text { Format::OpenMetrics } else { Format::Text }
-    }
-
     /// The value of `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-
-    /// An exposition in this format, from OpenMetrics as `prometheus_client` writes it: HELP before TYPE before UNIT.
-    pub(super) fn of_openmetrics(self, openmetrics: String) -> String {
-        match self {
-            Format::OpenMetrics => openmetrics,
-            Format::Text => text_of(&openmetrics),
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
 
-fn text_of(openmetrics: &str) -> String {
+/// Prometheus text, from OpenMetrics as `prometheus_client` writes it: HELP before TYPE before UNIT.
+pub(super) fn text_of(openmetrics: &str) -> String {
     let mut out = String::with_capacity(openmetrics.len());
     let mut help = "";
     // Not `lines`: a label value may hold a carriage return.
@@ -90,41 +69,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn negotiation() {
-        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
-                            text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-                            text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        for accept in [
-            prometheus_2,
-            prometheus_3,
-            "Application/OpenMetrics-Text",
-            "text/plain;q=0.9, application/openmetrics-text",
-        ] {
-            assert_eq!(Format::negotiate(Some(accept)), Format::OpenMetrics, "{accept}");
-        }
-        for accept in [
-            "*/*",
-            "",
-            "text/plain",
-            "text/html,*/*;q=0.8",
-            "text/plain, application/openmetrics-text;q=0.5",
-            "application/openmetrics-text;q=0",
-            "application/openmetrics-text;q=nan;q",
-            ",;,q=;",
-        ] {
-            assert_eq!(Format::negotiate(Some(accept)), Format::Text, "{accept}");
-        }
-        assert_eq!(Format::negotiate(None), Format::Text);
-    }
-
-    #[test]
     fn names_units_exemplars_and_end() {
         let openmetrics = "# HELP a_seconds Help.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
                            a_seconds_total{l=\"x\"} 1 # {uid=\"u\"} 1.0\n\
                            # HELP b B.\n# TYPE b info\nb_info{v=\"1\"} 1\n# HELP g G.\n# TYPE g gauge\ng 2\n# EOF\n";
         assert_eq!(
-            Format::Text.of_openmetrics(openmetrics.to_owned()),
+            text_of(openmetrics),
             "# HELP a_seconds_total Help.\n# TYPE a_seconds_total counter\na_seconds_total{l=\"x\"} 1\n\
              # HELP b_info B.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n# HELP g G.\n# TYPE g gauge\ng 2\n"
         );

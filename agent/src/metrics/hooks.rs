@@ -2,9 +2,9 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::scope::{ContainerScope, PodUidLabel};
+use super::registry::{Registry, Unit};
+use super::scope::{ContainerScope, PodScope, PodUidLabel, Scoped};
 use super::series::{Histogram, SECONDS, Series, Total, histogram_of_seconds, histogram_series};
 use crate::model::ContainerTimeline;
 use crate::report::seconds;
@@ -21,6 +21,12 @@ struct HookLabels {
     container: ContainerScope,
     handler: &'static str,
     result: &'static str,
+}
+
+impl Scoped for HookLabels {
+    fn pod(&self) -> &PodScope {
+        self.container.pod()
+    }
 }
 
 impl Hooks {
@@ -54,7 +60,7 @@ impl Hooks {
         let labels = HookLabels { container: scope.clone(), handler: hook.handler.as_str(), result };
         self.results.with(labels, Counter::inc);
         if let Some(duration) = hook.duration() {
-            let observe = |histogram: &Histogram| histogram.observe(seconds(duration), exemplar.cloned(), None);
+            let observe = |histogram: &Histogram| histogram.observe(seconds(duration), exemplar.cloned());
             self.duration.with(scope.clone(), observe);
         }
     }

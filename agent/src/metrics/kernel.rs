@@ -6,9 +6,9 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::series::{Series, Total};
+use super::registry::{Registry, Unit};
+use super::series::Series;
 use crate::report::seconds;
 
 type SecondsCounter = Counter<f64, AtomicU64>;
@@ -40,20 +40,20 @@ struct MapLabel {
 }
 
 impl Kernel {
-    pub(super) fn new(registry: &mut Registry, total: &Total) -> Kernel {
-        let counters = || Series::new(total, 1, Counter::default);
+    pub(super) fn new(registry: &mut Registry) -> Kernel {
+        let counters = || Series::uncapped(Counter::default);
         let kernel = Kernel {
             received: counters(),
             dropped: counters(),
             malformed: counters(),
             missed: counters(),
-            attached: Series::new(total, 1, Gauge::default),
+            attached: Series::uncapped(Gauge::default),
             runs: counters(),
-            run_seconds: Series::new(total, 1, SecondsCounter::default),
+            run_seconds: Series::uncapped(SecondsCounter::default),
             seeded: Counter::default(),
             seeding_seconds: Gauge::default(),
-            map_entries: Series::new(total, 1, Gauge::default),
-            map_max_entries: Series::new(total, 1, Gauge::default),
+            map_entries: Series::uncapped(Gauge::default),
+            map_max_entries: Series::uncapped(Gauge::default),
         };
         registry.register("records_received", "Records read from the kernel", kernel.received.clone());
         registry.register("records_dropped", "Records lost because the ring buffer was full", kernel.dropped.clone());

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 
-use super::series::{Series, Total};
+use super::registry::Registry;
+use super::series::Series;
 
 /// Metrics about limits, each by a word for what was left out.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ struct WhatLabel {
 }
 
 impl Limits {
-    pub(super) fn new(registry: &mut Registry, total: &Total) -> Limits {
-        let limits = Limits { left_out: Series::new(total, 1, Counter::default) };
+    pub(super) fn new(registry: &mut Registry) -> Limits {
+        let limits = Limits { left_out: Series::uncapped(Counter::default) };
         registry.register(
             "left_out",
             "Left out because a limit was reached: containers, cgroups, pods and records that were forgotten, lines \

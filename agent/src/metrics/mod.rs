@@ -15,23 +15,30 @@ mod sources;
 mod limits;
 mod process;
 mod state;
+mod settings;
+mod labels;
 mod scope;
 mod series;
+mod histogram;
+mod registry;
 mod format;
 
 use std::fmt;
 
 use prometheus_client::encoding::text;
-use prometheus_client::registry::Registry;
 
 pub use agent::Agent;
 pub use format::Format;
 pub use kernel::Kernel;
+pub use labels::{Labels, LabelsError};
 pub use limits::Limits;
 pub use process::{Process, Usage};
+pub use settings::Settings;
 pub use sources::Sources;
 pub use state::{Saving, State};
 pub use terminations::Terminations;
+
+use registry::Registry;
 
 /// Put before every name but those of the process, which have names that dashboards know.
 const PREFIX: &str = "gracetrace";
@@ -48,20 +55,17 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        Metrics::new(Metrics::DEFAULT_MAX_SERIES)
+        Metrics::new(&Settings::default())
     }
 }
 
 impl Metrics {
-    /// How many series there may be about pods before new workloads share one set of labels.
-    pub const DEFAULT_MAX_SERIES: usize = 20_000;
-
     /// All of them, with no value yet.
-    pub fn new(max_series: usize) -> Metrics {
+    pub fn new(settings: &Settings) -> Metrics {
         let (mut pods, mut own, mut process) =
             (Registry::with_prefix(PREFIX), Registry::with_prefix(PREFIX), Registry::default());
         Metrics {
-            terminations: Terminations::new(&mut pods, max_series),
+            terminations: Terminations::new(&mut pods, settings),
             agent: Agent::new(&mut own, &mut process),
             registries: [pods, own, process],
         }
@@ -71,13 +75,22 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be encoded, which would be a bug in it.
-    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
-        let mut out = String::new();
-        for registry in &self.registries {
-            text::encode_registry(&mut out, registry)?;
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, fmt::Error> {
+        let openmetrics = || {
+            let mut out = String::new();
+            self.registries.iter().try_for_each(|registry| registry.openmetrics(&mut out))?;
+            text::encode_eof(&mut out)?;
+            Ok(out)
+        };
+        match format {
+            Format::OpenMetrics => openmetrics().map(String::into_bytes),
+            Format::Text => openmetrics().map(|out| format::text_of(&out).into_bytes()),
+            Format::Protobuf => {
+                let mut out = Vec::new();
+                self.registries.iter().try_for_each(|registry| registry.delimited(&mut out))?;
+                Ok(out)
+            }
         }
-        text::encode_eof(&mut out)?;
-        Ok(format.of_openmetrics(out))
     }
 
     /// Only what the pipeline's inputs decide, as OpenMetrics: what `replay --metrics` prints.
@@ -86,10 +99,13 @@ impl Metrics {
     /// When a metric cannot be encoded, which would be a bug in it.
     pub fn encode_terminations(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        text::encode(&mut out, &self.registries[0])?;
+        self.registries[0].openmetrics(&mut out)?;
+        text::encode_eof(&mut out)?;
         Ok(out)
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod reference;

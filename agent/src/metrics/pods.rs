@@ -3,9 +3,9 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::CounterWithExemplar;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::scope::{PodScope, PodUidLabel};
+use super::registry::{Registry, Unit};
+use super::scope::{PodScope, PodUidLabel, Scoped};
 use super::series::{
     Histogram, RATIO, SECONDS, Series, Total, histogram_of_ratio, histogram_of_seconds, histogram_series,
 };
@@ -28,11 +28,23 @@ struct OutcomeLabels {
     reason: &'static str,
 }
 
+impl Scoped for OutcomeLabels {
+    fn pod(&self) -> &PodScope {
+        &self.pod
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 struct FindingLabels {
     #[prometheus(flatten)]
     pod: PodScope,
     finding: &'static str,
+}
+
+impl Scoped for FindingLabels {
+    fn pod(&self) -> &PodScope {
+        &self.pod
+    }
 }
 
 impl Pods {
@@ -50,9 +62,10 @@ impl Pods {
             Unit::Seconds,
             pods.duration.clone(),
         );
-        registry.register(
-            "grace_period_utilization_ratio",
+        registry.register_with_unit(
+            "grace_period_utilization",
             "Termination duration by the effective grace period; can exceed 1",
+            Unit::Other("ratio".to_owned()),
             pods.utilization.clone(),
         );
         registry.register("findings", "Findings in terminations that have ended", pods.findings.clone());
@@ -72,10 +85,10 @@ impl Pods {
     pub(super) fn observe_durations(&self, pod: &PodScope, exemplar: Option<&PodUidLabel>, timeline: &Timeline) {
         let Some(end) = timeline.end else { return };
         if let Some(used) = timeline.grace_used(end) {
-            self.duration.with(pod.clone(), |histogram| histogram.observe(seconds(used), exemplar.cloned(), None));
+            self.duration.with(pod.clone(), |histogram| histogram.observe(seconds(used), exemplar.cloned()));
         }
         if let Some(ratio) = timeline.utilization(end) {
-            self.utilization.with(pod.clone(), |histogram| histogram.observe(ratio, exemplar.cloned(), None));
+            self.utilization.with(pod.clone(), |histogram| histogram.observe(ratio, exemplar.cloned()));
         }
     }
 }

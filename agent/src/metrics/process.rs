@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
 
+use super::registry::{Registry, Unit};
 use crate::model::WallTime;
 use crate::report::seconds;
 

@@ -1,7 +1,7 @@
 //! Connections that could not be made while nothing was being terminated: too early, or too late.
 
+use super::registry::Registry;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 
 use super::scope::{ContainerScope, PodScope};
 use super::series::{Series, Total};

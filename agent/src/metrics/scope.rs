@@ -4,15 +4,16 @@
 //! share their series. Pods that nobody owns share one label: theirs would be the pod's name, of which there is no end.
 //! No Kubernetes name can begin with an underscore, so the values below stand for nothing else.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 
 use super::series::Total;
-use crate::model::{Timeline, Workload};
+use super::settings::Settings;
+use crate::model::{BootTime, Timeline, Workload};
 
 /// No source has told of the pod, or of the container's name.
 const UNKNOWN: &str = "_unknown";
@@ -21,19 +22,54 @@ const UNOWNED: &str = "_unowned";
 /// There are too many others.
 const OVERFLOW: &str = "_overflow";
 
-/// The pod's part of the labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+/// The pod's part of the labels. One that is not wanted is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PodScope {
-    namespace: Arc<str>,
-    workload: Arc<str>,
+    namespace: Option<Arc<str>>,
+    workload: Option<Arc<str>>,
 }
 
 /// The container's part of the labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContainerScope {
-    #[prometheus(flatten)]
     pod: PodScope,
-    container: Arc<str>,
+    container: Option<Arc<str>>,
+}
+
+/// Labels that say whose a series is.
+pub(super) trait Scoped {
+    /// The pod's part of them.
+    fn pod(&self) -> &PodScope;
+}
+
+impl Scoped for PodScope {
+    fn pod(&self) -> &PodScope {
+        self
+    }
+}
+
+impl Scoped for ContainerScope {
+    fn pod(&self) -> &PodScope {
+        &self.pod
+    }
+}
+
+impl EncodeLabelSet for PodScope {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        label(encoder, "namespace", self.namespace.as_deref())?;
+        label(encoder, "workload", self.workload.as_deref())
+    }
+}
+
+impl EncodeLabelSet for ContainerScope {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.pod.encode(encoder)?;
+        label(encoder, "container", self.container.as_deref())
+    }
+}
+
+fn label(encoder: &mut LabelSetEncoder<'_>, name: &str, value: Option<&str>) -> fmt::Result {
+    value.map_or(Ok(()), |value| (name, value).encode(encoder.encode_label()))
 }
 
 /// The label of an exemplar.
@@ -53,62 +89,155 @@ impl PodUidLabel {
 }
 
 /// Decides who has series of its own. A workload or container that was let in keeps all of its series, however many
-/// there are by then: they are few, and a rate over two of them must find both. New ones are let in while there is room.
+/// there are by then: they are few, and a rate over two of them must find both. New ones are let in while there is room,
+/// and there is room again when a workload has had no termination for long.
 #[derive(Debug)]
 pub(super) struct Scopes {
-    max_series: usize,
+    settings: Settings,
     total: Total,
-    pods: Mutex<BTreeSet<PodScope>>,
-    containers: Mutex<BTreeSet<ContainerScope>>,
+    known: Mutex<Known>,
     overflow: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// With the time of the last termination.
+    pods: BTreeMap<PodScope, BootTime>,
+    containers: BTreeSet<ContainerScope>,
+    /// The latest time seen.
+    now: BootTime,
+    /// None of the pods was last used before this.
+    oldest: BootTime,
 }
 
 impl Scopes {
     /// `overflow` counts what was counted under the common label.
-    pub(super) fn new(max_series: usize, total: &Total, overflow: Counter) -> Scopes {
-        Scopes { max_series, total: total.clone(), pods: Mutex::default(), containers: Mutex::default(), overflow }
+    pub(super) fn new(settings: &Settings, total: &Total, overflow: Counter) -> Scopes {
+        Scopes { settings: *settings, total: total.clone(), known: Mutex::default(), overflow }
     }
 
-    /// The labels of a pod's series.
+    /// The labels of a pod's series, for a termination that is over.
     pub(super) fn pod(&self, timeline: &Timeline) -> PodScope {
-        self.pod_of(timeline.namespace.as_ref(), timeline.workload.as_ref())
+        self.let_in(timeline.namespace.as_ref(), timeline.workload.as_ref(), timeline.end).unwrap_or_else(|| {
+            self.overflow.inc();
+            self.pod_overflow()
+        })
     }
 
-    /// The same of a pod that is not being terminated.
+    /// The same for one that goes on. It is looked at time and again, so that it does not count as one more that found no
+    /// room.
+    pub(super) fn pod_in_progress(&self, timeline: &Timeline) -> PodScope {
+        self.let_in(timeline.namespace.as_ref(), timeline.workload.as_ref(), timeline.end)
+            .unwrap_or_else(|| self.pod_overflow())
+    }
+
+    /// The labels of a pod that is not being terminated.
     pub(super) fn pod_of(&self, namespace: Option<&Arc<str>>, workload: Option<&Workload>) -> PodScope {
+        self.let_in(namespace, workload, None).unwrap_or_else(|| {
+            self.overflow.inc();
+            self.pod_overflow()
+        })
+    }
+
+    /// The labels of a container's series.
+    pub(super) fn container(&self, pod: &PodScope, name: Option<&Arc<str>>) -> ContainerScope {
+        let of_pod = |container| ContainerScope { pod: pod.clone(), container };
+        if !self.settings.labels.container {
+            return of_pod(None);
+        }
+        if self.is_overflow(pod) {
+            return of_pod(Some(OVERFLOW.into()));
+        }
+        let container = of_pod(Some(name.map_or_else(|| UNKNOWN.into(), value)));
+        let mut known = self.known();
+        if !known.containers.contains(&container) {
+            if !self.has_room() {
+                self.overflow.inc();
+                return of_pod(Some(OVERFLOW.into()));
+            }
+            // Counts by itself too: one that never gets a value must not come for free.
+            self.total.add(1);
+            known.containers.insert(container.clone());
+        }
+        container
+    }
+
+    /// The pod's own labels, if it has them or there is room.
+    fn let_in(
+        &self,
+        namespace: Option<&Arc<str>>,
+        workload: Option<&Workload>,
+        end: Option<BootTime>,
+    ) -> Option<PodScope> {
         let workload = match workload {
             Some(workload) if &*workload.kind == "Pod" => UNOWNED.into(),
             Some(workload) => value(&workload.name),
             None => UNKNOWN.into(),
         };
         let namespace = namespace.map_or_else(|| UNKNOWN.into(), value);
-        self.let_in(&self.pods, PodScope { namespace, workload })
-            .unwrap_or_else(|| PodScope { namespace: OVERFLOW.into(), workload: OVERFLOW.into() })
-    }
-
-    /// The labels of a container's series.
-    pub(super) fn container(&self, pod: &PodScope, name: Option<&Arc<str>>) -> ContainerScope {
-        let scope = |container| ContainerScope { pod: pod.clone(), container };
-        if &*pod.workload == OVERFLOW {
-            return scope(OVERFLOW.into());
+        let pod = self.pod_scope(namespace, workload);
+        let mut known = self.known();
+        let used = end.map_or(known.now, |end| end.max(known.now));
+        known.now = used;
+        if let Some(last) = known.pods.get_mut(&pod) {
+            *last = used;
+            return Some(pod);
         }
-        let name = name.map_or_else(|| UNKNOWN.into(), value);
-        self.let_in(&self.containers, scope(name)).unwrap_or_else(|| scope(OVERFLOW.into()))
-    }
-
-    fn let_in<S: Ord + Clone>(&self, known: &Mutex<BTreeSet<S>>, scope: S) -> Option<S> {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&scope) {
-            return Some(scope);
-        }
-        if self.total.load(Ordering::Relaxed) >= self.max_series {
-            self.overflow.inc();
+        // Without labels all pods are one, and there is nothing to tell the others by.
+        if !self.has_room() && self.has_pod_labels() {
             return None;
         }
-        // Counts by itself too: one that never gets a value must not come for free.
-        self.total.fetch_add(1, Ordering::Relaxed);
-        known.insert(scope.clone());
-        Some(scope)
+        self.total.add(1);
+        known.pods.insert(pod.clone(), used);
+        Some(pod)
+    }
+
+    /// Forgets the workloads that have not been used for long, with all of their series.
+    pub(super) fn forget_stale(&self, now: BootTime) {
+        let mut known = self.known();
+        known.now = known.now.max(now);
+        let now = known.now;
+        let is_stale = |used: BootTime| now.since(used) > self.settings.keep;
+        if !is_stale(known.oldest) {
+            return;
+        }
+        let before = known.pods.len() + known.containers.len();
+        known.pods.retain(|_, used| !is_stale(*used));
+        known.oldest = known.pods.values().copied().min().unwrap_or(now);
+        let Known { pods, containers, .. } = &mut *known;
+        containers.retain(|container| pods.contains_key(&container.pod));
+        let gone = before - pods.len() - containers.len();
+        if gone > 0 {
+            self.total.sub(gone);
+            self.total.keep_only(&|pod| pods.contains_key(pod) || self.is_overflow(pod));
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.total.get() < self.settings.max_series
+    }
+
+    fn has_pod_labels(&self) -> bool {
+        self.settings.labels.namespace || self.settings.labels.workload
+    }
+
+    fn is_overflow(&self, pod: &PodScope) -> bool {
+        self.has_pod_labels() && *pod == self.pod_overflow()
+    }
+
+    fn pod_overflow(&self) -> PodScope {
+        self.pod_scope(OVERFLOW.into(), OVERFLOW.into())
+    }
+
+    fn pod_scope(&self, namespace: Arc<str>, workload: Arc<str>) -> PodScope {
+        PodScope {
+            namespace: self.settings.labels.namespace.then_some(namespace),
+            workload: self.settings.labels.workload.then_some(workload),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

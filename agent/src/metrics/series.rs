@@ -4,17 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::TypedMetric;
-use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 
-use super::scope::PodUidLabel;
-
-/// A histogram that remembers one pod per bucket.
-pub(super) type Histogram = HistogramWithExemplars<PodUidLabel>;
+pub(super) use super::histogram::Histogram;
+use super::registry::Exposed;
+use super::scope::{PodScope, Scoped};
 
 /// Seconds of a termination or a part of it. 30 is Kubernetes' default grace period, 35 takes in the 2 s that the kubelet
 /// grants on top.
@@ -39,8 +37,47 @@ pub(super) const fn histogram_series(buckets: usize) -> usize {
     buckets + 3
 }
 
-/// How many series there are, over several families.
-pub(super) type Total = Arc<AtomicUsize>;
+/// Families about pods: how many series they have together, and a way to have them forget a workload's.
+#[derive(Clone, Default)]
+pub(super) struct Total {
+    series: Arc<AtomicUsize>,
+    families: Arc<Mutex<Vec<Weak<dyn Forget>>>>,
+}
+
+/// A family, whatever its labels and metrics.
+trait Forget: Send + Sync {
+    /// Drops the series of all but these pods.
+    fn keep_only(&self, is_kept: &dyn Fn(&PodScope) -> bool);
+}
+
+impl fmt::Debug for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Total").field(&self.get()).finish()
+    }
+}
+
+impl Total {
+    /// How many there are.
+    pub(super) fn get(&self) -> usize {
+        self.series.load(Ordering::Relaxed)
+    }
+
+    /// Some more.
+    pub(super) fn add(&self, series: usize) {
+        self.series.fetch_add(series, Ordering::Relaxed);
+    }
+
+    /// Some less.
+    pub(super) fn sub(&self, series: usize) {
+        self.series.fetch_sub(series, Ordering::Relaxed);
+    }
+
+    /// Drops the series of all but these pods from every family.
+    pub(super) fn keep_only(&self, is_kept: &dyn Fn(&PodScope) -> bool) {
+        let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        families.iter().filter_map(Weak::upgrade).for_each(|family| family.keep_only(is_kept));
+    }
+}
 
 /// Metrics by label set. Clones are the same family.
 pub(super) struct Series<L, M> {
@@ -66,17 +103,27 @@ impl<L, M> fmt::Debug for Series<L, M> {
     }
 }
 
-impl<L: Ord, M> Series<L, M> {
-    /// A family whose label sets count as `weight` series each.
+impl<L: Scoped + Ord + Send + 'static, M: Send + 'static> Series<L, M> {
+    /// A family about pods, whose label sets count as `weight` series each.
     pub(super) fn new(total: &Total, weight: usize, make: fn() -> M) -> Self {
-        Series { inner: Arc::new(Inner { metrics: Mutex::default(), make, weight, total: total.clone() }) }
+        let inner = Arc::new(Inner { metrics: Mutex::default(), make, weight, total: total.clone() });
+        let family = Arc::downgrade(&inner);
+        total.families.lock().unwrap_or_else(PoisonError::into_inner).push(family);
+        Series { inner }
+    }
+}
+
+impl<L: Ord, M> Series<L, M> {
+    /// A family whose labels are a closed list, or which is replaced as a whole: no cap, nothing to forget.
+    pub(super) fn uncapped(make: fn() -> M) -> Self {
+        Series { inner: Arc::new(Inner { metrics: Mutex::default(), make, weight: 0, total: Total::default() }) }
     }
 
     /// The metric of these labels, made if it is not there.
     pub(super) fn with<R>(&self, labels: L, then: impl FnOnce(&M) -> R) -> R {
         let mut metrics = self.metrics();
         then(metrics.entry(labels).or_insert_with(|| {
-            self.inner.total.fetch_add(self.inner.weight, Ordering::Relaxed);
+            self.inner.total.add(self.inner.weight);
             (self.inner.make)()
         }))
     }
@@ -89,7 +136,22 @@ impl<L: Ord, M> Series<L, M> {
 
 impl<L, M> Series<L, M> {
     fn metrics(&self) -> MutexGuard<'_, BTreeMap<L, M>> {
-        self.inner.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.metrics()
+    }
+}
+
+impl<L, M> Inner<L, M> {
+    fn metrics(&self) -> MutexGuard<'_, BTreeMap<L, M>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L: Scoped + Ord + Send, M: Send> Forget for Inner<L, M> {
+    fn keep_only(&self, is_kept: &dyn Fn(&PodScope) -> bool) {
+        let mut metrics = self.metrics();
+        let before = metrics.len();
+        metrics.retain(|labels, _| is_kept(labels.pod()));
+        self.total.sub((before - metrics.len()) * self.weight);
     }
 }
 
@@ -107,5 +169,18 @@ impl<L: EncodeLabelSet, M: EncodeMetric + TypedMetric> EncodeMetric for Series<L
 
     fn is_empty(&self) -> bool {
         self.metrics().is_empty()
+    }
+}
+
+impl<L, M> Exposed for Series<L, M>
+where
+    L: EncodeLabelSet + Send + 'static,
+    M: Exposed + TypedMetric,
+{
+    fn encode_protobuf(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (labels, metric) in self.metrics().iter() {
+            metric.encode_protobuf(encoder.encode_family(labels)?)?;
+        }
+        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::scope::{ContainerScope, PodUidLabel};
+use super::registry::{Registry, Unit};
+use super::scope::{ContainerScope, PodScope, PodUidLabel, Scoped};
 use super::series::{Histogram, SECONDS, Series, Total, histogram_of_seconds, histogram_series};
 use crate::model::ContainerTimeline;
 use crate::report::seconds;
@@ -21,6 +21,12 @@ struct SignalLabels {
     container: ContainerScope,
     signal: String,
     disposition: &'static str,
+}
+
+impl Scoped for SignalLabels {
+    fn pod(&self) -> &PodScope {
+        self.container.pod()
+    }
 }
 
 impl Signals {
@@ -54,7 +60,7 @@ impl Signals {
         let labels = SignalLabels { container: scope.clone(), signal: stop.signal.to_string(), disposition };
         self.sent.with(labels, Counter::inc);
         if let Some(duration) = container.stop_to_exit() {
-            let observe = |histogram: &Histogram| histogram.observe(seconds(duration), exemplar.cloned(), None);
+            let observe = |histogram: &Histogram| histogram.observe(seconds(duration), exemplar.cloned());
             self.to_exit.with(scope.clone(), observe);
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::series::{Series, Total};
+use super::registry::{Registry, Unit};
+use super::series::Series;
 use crate::report::seconds;
 
 /// Metrics about identity sources (`file`, `cgroups`, …).
@@ -24,9 +24,8 @@ struct SourceLabel {
 }
 
 impl Sources {
-    pub(super) fn new(registry: &mut Registry, total: &Total) -> Sources {
-        let sources =
-            Sources { age: Series::new(total, 1, Gauge::default), errors: Series::new(total, 1, Counter::default) };
+    pub(super) fn new(registry: &mut Registry) -> Sources {
+        let sources = Sources { age: Series::uncapped(Gauge::default), errors: Series::uncapped(Counter::default) };
         registry.register_with_unit(
             "identity_source_age",
             "Since the source last answered, or since the agent began if it never has",

@@ -6,9 +6,9 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
 
-use super::series::{Series, Total};
+use super::registry::{Registry, Unit};
+use super::series::Series;
 use crate::report::seconds;
 
 /// Metrics about saving the state.
@@ -41,13 +41,13 @@ pub struct Saving {
 }
 
 impl State {
-    pub(super) fn new(registry: &mut Registry, total: &Total) -> State {
+    pub(super) fn new(registry: &mut Registry) -> State {
         let state = State {
-            age: Series::new(total, 1, Gauge::default),
-            size: Series::new(total, 1, Gauge::default),
-            duration: Series::new(total, 1, Gauge::default),
-            saves: Series::new(total, 1, Counter::default),
-            errors: Series::new(total, 1, Counter::default),
+            age: Series::uncapped(Gauge::default),
+            size: Series::uncapped(Gauge::default),
+            duration: Series::uncapped(Gauge::default),
+            saves: Series::uncapped(Counter::default),
+            errors: Series::uncapped(Counter::default),
         };
         registry.register_with_unit(
             "state_age",

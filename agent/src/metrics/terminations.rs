@@ -4,19 +4,19 @@
 //! wrong. Nor is the duration of one taken that the kubelet had no part in: a crash takes no time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use super::connections::Connections;
 use super::hooks::Hooks;
 use super::live::Live;
 use super::pods::Pods;
 use super::refused::Refused;
+use super::registry::Registry;
 use super::scope::{PodUidLabel, Scopes};
 use super::series::Total;
+use super::settings::Settings;
 use super::signals::Signals;
 use crate::model::{BootTime, ContainerIdentity, Outcome, Timeline, Workload};
 
@@ -35,18 +35,18 @@ pub struct Terminations {
 }
 
 impl Terminations {
-    pub(super) fn new(registry: &mut Registry, max_series: usize) -> Terminations {
+    pub(super) fn new(registry: &mut Registry, settings: &Settings) -> Terminations {
         let total = Total::default();
         let (overflow, series) = (Counter::default(), Gauge::default());
         let terminations = Terminations {
-            scopes: Scopes::new(max_series, &total, overflow.clone()),
+            scopes: Scopes::new(settings, &total, overflow.clone()),
             series: series.clone(),
             pods: Pods::new(registry, &total),
             hooks: Hooks::new(registry, &total),
             signals: Signals::new(registry, &total),
             connections: Connections::new(registry, &total),
             refused: Refused::new(registry, &total),
-            live: Live::new(registry, &total),
+            live: Live::new(registry),
             total,
         };
         registry.register("series", "Series about pods, without those of terminations in progress", series);
@@ -90,12 +90,15 @@ impl Terminations {
         self.tell_series();
     }
 
-    fn tell_series(&self) {
-        self.series.set(i64::try_from(self.total.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
-    }
-
-    /// Says what goes on at `now`, in place of what went on before. On every tick.
+    /// Says what goes on at `now`, in place of what went on before, and forgets who has not been heard of for long. On
+    /// every tick.
     pub fn set_in_progress<'a>(&self, timelines: impl IntoIterator<Item = &'a Timeline>, now: BootTime) {
         self.live.set(&self.scopes, timelines, now);
+        self.scopes.forget_stale(now);
+        self.tell_series();
+    }
+
+    fn tell_series(&self) {
+        self.series.set(i64::try_from(self.total.get()).unwrap_or(i64::MAX));
     }
 }

@@ -82,15 +82,37 @@ impl Agent {
         Usage::of(self.child.id())
     }
 
+    /// The bytes of the metrics' body as a scraper gets it.
+    pub(super) fn scrape(&self, accept: &str, gzip: bool) -> Result<usize> {
+        let encoding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+        let answer = self.ask("/metrics", &format!("Accept: {accept}\r\n{encoding}"))?;
+        let end =
+            answer.windows(4).position(|window| window == b"\r\n\r\n").context("the agent's answer is not HTTP")?;
+        let head = String::from_utf8_lossy(&answer[..end]);
+        let kind = accept.split(';').next().unwrap_or(accept);
+        let is_asked_for = head.contains(&format!("content-type: {kind};"))
+            && head.contains("content-encoding: gzip") == gzip
+            && head.starts_with("HTTP/1.1 200 ");
+        if !is_asked_for {
+            bail!("the agent answers something else than was asked for: {head}");
+        }
+        Ok(answer.len() - end - 4)
+    }
+
     fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        let answer = String::from_utf8(self.ask(path, "")?)?;
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
         let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
         status.zip(body).context("the agent's answer is not HTTP")
+    }
+
+    fn ask(&self, path: &str, headers: &str) -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&self.address, ANSWER)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.address)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 
     /// The end of what it says on standard error.

@@ -8,6 +8,7 @@ mod place;
 mod rounds;
 mod program;
 mod terminations;
+mod scrape;
 mod hooks;
 mod seeding;
 mod print;
@@ -46,7 +47,8 @@ const BLOCKS: usize = 3;
 
 tcp_round:  connect, request, response and close over loopback, in one thread
 exec_round: fork, exec and exit of a static program that does nothing
-pod, node:  in the cgroup of a pod that the agent tracks; in one that it does not"
+pod, node:  in the cgroup of a pod that the agent tracks; in one that it does not
+scrape:     /metrics with 10,000 series about pods, each format with and without gzip"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -107,6 +109,7 @@ fn measure(agent: &std::path::Path, pairs: u32, terminations: u32, json: bool) -
     if terminations > 0 {
         entries.push(terminations::measure(&place, agent, terminations)?);
     }
+    entries.extend(scrape::measure(&place, agent)?);
     match json {
         true => print::json(&entries),
         false => print::text(&entries),

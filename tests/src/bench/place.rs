@@ -63,7 +63,12 @@ impl Place {
 
     /// A new pod's container that nobody has told the agent of.
     pub(super) fn another_pod(&self, number: u32) -> PathBuf {
-        self.slice.join(format!("kubepods/podbe5c0001-0000-4000-8000-{number:012x}/{}", new_id()))
+        self.container(&format!("be5c0001-0000-4000-8000-{number:012x}"), &new_id())
+    }
+
+    /// The cgroup of a container of a pod.
+    pub(super) fn container(&self, uid: &str, id: &str) -> PathBuf {
+        self.slice.join(format!("kubepods/pod{uid}/{id}"))
     }
 
     pub(super) fn pods_file(&self) -> PathBuf {

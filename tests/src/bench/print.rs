@@ -20,6 +20,8 @@ pub(super) enum Entry {
     Seeding { found: f64, seconds: f64, rss_bytes: u64 },
     /// The agent under many terminations.
     Terminations { count: u32, reported: f64, seconds: f64, cpu_seconds: f64, rss_bytes: u64 },
+    /// A scrape, from the connection to the last byte.
+    Scrape { format: &'static str, gzip: bool, series: f64, seconds: f64, bytes: usize },
 }
 
 /// An array with one object per result.
@@ -61,6 +63,10 @@ impl Entry {
                 "name": "agent_terminations", "variant": "gracetrace", "baseline": null, "ratio": null, "count": count,
                 "reported": reported, "seconds": seconds, "cpu_seconds": cpu_seconds, "rss_bytes": rss_bytes,
             }),
+            Entry::Scrape { format, gzip, series, seconds, bytes } => json!({
+                "name": "scrape", "variant": format!("{format}{}", if *gzip { "-gzip" } else { "" }), "baseline": null,
+                "ratio": null, "series": series, "seconds": seconds, "bytes": bytes,
+            }),
         }
     }
 
@@ -89,6 +95,12 @@ impl Entry {
                 "agent, {count} terminations in {seconds:.1} s: {cpu_seconds:.2} s of CPU, {:.1} MB resident, {reported:.0} reported",
                 megabytes(*rss_bytes),
             ),
+            Entry::Scrape { format, gzip, series, seconds, bytes } => format!(
+                "scrape of {series:.0} series, {format:<11} {} {:>6.1} ms, {:>8.1} kB",
+                if *gzip { "with gzip:   " } else { "without gzip:" },
+                seconds * 1e3,
+                *bytes as f64 / 1e3,
+            ),
         }
     }
 }
@@ -109,6 +121,7 @@ mod tests {
             Entry::Hook { hook: "x", variant: "gracetrace-pod", runs: 1.0, ns_per_run: 100.0 },
             Entry::Idle { cpu_percent: 0.1, rss_bytes: 1 },
             Entry::Terminations { count: 1, reported: 1.0, seconds: 1.0, cpu_seconds: 0.1, rss_bytes: 1 },
+            Entry::Scrape { format: "text", gzip: true, series: 1.0, seconds: 0.1, bytes: 1 },
         ];
         for entry in &entries {
             let object = entry.json();

@@ -24,7 +24,7 @@ pub(super) fn measure(place: &Place, program: &Path, count: u32) -> Result<Entry
     let before = agent.usage()?;
     let begin = Instant::now();
     for number in 0..count {
-        terminate(place, number).with_context(|| format!("termination {number}"))?;
+        terminate(place, &place.another_pod(number)).with_context(|| format!("termination {number}"))?;
     }
     let seconds = begin.elapsed().as_secs_f64();
     let deadline = Instant::now() + REPORT;
@@ -45,9 +45,8 @@ pub(super) fn measure(place: &Place, program: &Path, count: u32) -> Result<Entry
 }
 
 /// One pod's life: its cgroup, its only process, the stop signal from outside, the end.
-fn terminate(place: &Place, number: u32) -> Result<()> {
-    let cgroup = place.another_pod(number);
-    fs::create_dir_all(&cgroup).context("cannot make a pod's cgroup")?;
+pub(super) fn terminate(place: &Place, cgroup: &Path) -> Result<()> {
+    fs::create_dir_all(cgroup).context("cannot make a pod's cgroup")?;
     let file = cgroup.join("cgroup.procs");
     let mut command = Command::new(place.pause());
     command.stdin(Stdio::null());
@@ -60,5 +59,5 @@ fn terminate(place: &Place, number: u32) -> Result<()> {
     if status.success() {
         bail!("a process that waits for a signal left by itself");
     }
-    remove_tree(cgroup.parent().unwrap_or(&cgroup))
+    remove_tree(cgroup.parent().unwrap_or(cgroup))
 }

@@ -1,6 +1,7 @@
 //! `xtask tidy`: the rules of the tree that neither rustc nor clippy can check.
 
 mod arrows;
+mod metrics;
 mod rust;
 mod source;
 mod tree;
@@ -27,13 +28,14 @@ struct Finding {
 pub(crate) fn run() -> Result<()> {
     let mut findings = Vec::new();
     let paths = files()?;
-    let mut checked = 0;
+    let mut files = Vec::new();
     for path in &paths {
         // Deleted but not committed, or not text: nothing to read.
         let Ok(text) = fs::read_to_string(command::workspace().join(path)) else { continue };
-        checked += 1;
         findings.extend(check(path, &text));
+        files.push((path.clone(), text));
     }
+    findings.extend(metrics::check(&files));
     findings.extend(tree::missing(&paths));
     findings.extend(generated::check(&dashboards::files()?, "cargo xtask dashboards"));
     let read = |path: &str| fs::read_to_string(command::workspace().join(path)).ok();
@@ -44,9 +46,9 @@ pub(crate) fn run() -> Result<()> {
         eprintln!("{path}:{line}: {reason}");
     }
     if !findings.is_empty() {
-        bail!("tidy: {} findings in {checked} files", findings.len());
+        bail!("tidy: {} findings in {} files", findings.len(), files.len());
     }
-    eprintln!("tidy: {checked} files are in order");
+    eprintln!("tidy: {} files are in order", files.len());
     Ok(())
 }
 

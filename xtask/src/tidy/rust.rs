@@ -14,8 +14,9 @@ const CLOCK: &str = "agent/src/clock.rs";
 const NOW: [&str; 4] = ["Instant::now", "SystemTime::now", "clock_gettime", "Timestamp::now"];
 
 /// Files that may sleep, with the reason. A sleep in a test hides what the test should wait for.
-const MAY_SLEEP: [(&str, &str); 6] = [
+const MAY_SLEEP: [(&str, &str); 7] = [
     ("tests/src/wait.rs", "waits for a condition, for all tests"),
+    ("agent/tests/prometheus/server.rs", "waits for a condition: what a Prometheus has scraped"),
     ("tests/src/node/cgroup.rs", "a cgroup of processes that are leaving says EBUSY; there is nothing to wait on"),
     ("tests/src/runtime/delete.rs", "the same, for the runtime's delete"),
     ("xtask/src/vm/guest.rs", "waits for a child with a time limit, which wait(2) does not know"),
