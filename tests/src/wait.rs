@@ -15,10 +15,10 @@ const PAUSE_OF_MANY: Duration = Duration::from_millis(250);
 /// # Panics
 /// When there is none within 20 s; `what` says what was waited for.
 pub fn value<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    value_within(PATIENCE, what, look)
+    looking(PATIENCE, what, look)
 }
 
-fn value_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+fn looking<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = look() {
@@ -57,7 +57,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// # Panics
 /// When it does not hold by then.
 pub fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    value_within(patience, what, || condition().then_some(()));
+    looking(patience, what, || condition().then_some(()));
 }
 
 /// Waits until a condition holds, and says whether it did in time: for what cleans up and must not panic.
