@@ -4,22 +4,8 @@ use std::path::Path;
 
 /// Dashboard, panel, reference, and the reason.
 const SILENT: &[(&str, &str, &str, &str)] = &[
-    ("gracetrace-overview", "Terminating now", "C", "the agent does not tell the oldest one's age yet"),
-    (
-        "gracetrace-workload",
-        "What went wrong with connections",
-        "C",
-        "the agent does not count refused connections yet",
-    ),
-    (
-        "gracetrace-workload",
-        "What went wrong with connections",
-        "D",
-        "the agent does not count aborted connections yet",
-    ),
-    ("gracetrace-workload", "What went wrong with connections", "E", "nor those refused at the start"),
-    ("gracetrace-workload", "What went wrong with connections", "F", "nor those to pods that are gone"),
-    ("gracetrace-workload", "Sidecar gone before its application", "A", "the agent does not measure it yet"),
+    ("gracetrace-agents", "Hooks", "B", "no hook is missing"),
+    ("gracetrace-workload", "What went wrong with connections", "F", "nobody here calls a pod that has gone"),
 ];
 
 /// Why a query finds nothing, if it is one of those.
