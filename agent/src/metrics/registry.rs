@@ -1,8 +1,8 @@
 //! Where metrics are registered: each in two forms, as the formats differ in what they can carry.
 //!
 //! Text has classic histograms, protobuf has native ones too. The library's histogram with exemplars has no native
-//! buckets and its native one has no exemplars, so that the protobuf form of a [`super::Histogram`] is both in a row, and
-//! [`Registry::protobuf`] makes one of them.
+//! buckets and its native one has no exemplars, so that the protobuf form of a [`super::histogram::Histogram`] is both in a
+//! row, and [`Registry::protobuf`] makes one of them.
 
 use std::fmt;
 use std::hash::Hash;
