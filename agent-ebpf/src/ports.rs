@@ -222,22 +222,13 @@ pub(crate) fn take_back(sock: Sock<true>) -> Option<()> {
     REFUSALS.remove(flow).ok()?;
     if refusal.owner == 0 {
         let key = PortKey { namespace: refusal.namespace, port: u32::from(flow.server_port), reserved: 0 };
-        if let Some(waiting) = WAITING.get_ptr_mut(slot(key)) {
-            // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
-            unsafe {
-                if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
-                    state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
-                    return None;
-                }
+        let waiting = WAITING.get_ptr_mut(slot(key))?;
+        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+        unsafe {
+            if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
+                state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
             }
         }
-        // A container has begun to listen in the moment since then, and has taken the count over.
-        let port = PORTS.get_ptr_mut(key)?;
-        // SAFETY: as above.
-        let owner = Tracked::of(unsafe { (&raw const (*port).owner).read_volatile() })?;
-        // SAFETY: only the address is taken; one less than there is, since this one is in it.
-        state::add(unsafe { &raw mut (*owner.counters()).startup_refused }, 1u64.wrapping_neg());
-        tally(TALLY_REFUSED, 1);
         return None;
     }
     let counters: *mut Counters = Tracked::of(refusal.owner)?.counters();
