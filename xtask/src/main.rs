@@ -31,6 +31,8 @@ Examples:
                                    some tests: arguments go to cargo test
   cargo xtask vm-test              every kernel that Debian ships, each in a virtual machine
   cargo xtask build --static       one file without shared libraries
+  cargo xtask build --target aarch64
+                                   the same for arm64
   cargo xtask image                the same as a container image in one file
   cargo xtask bench                what the agent costs
   cargo xtask rules                rules and alerts for Prometheus, from xtask/src/rules
@@ -77,7 +79,7 @@ enum Task {
         /// For release, without shared libraries
         #[arg(long = "static")]
         is_static: bool,
-        /// The same for another kind of machine, such as aarch64-unknown-linux-gnu, and try that it starts; not known to work yet
+        /// The same for another kind of machine, such as aarch64, and try it out under an emulator
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
     },

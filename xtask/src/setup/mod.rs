@@ -75,6 +75,15 @@ pub(crate) fn cross_compiler(program: &str, packages: &[&str]) -> Result<()> {
     }
 }
 
+/// Installs Debian's rustc, where it is not there and that can be done.
+pub(crate) fn debian_compiler(rustc: &Path) -> Result<()> {
+    match rustc.is_file() {
+        true => Ok(()),
+        false if debian::can_install() => debian::install_rustc(),
+        false => bail!("{} is not there: on Debian, apt-get install rustc-web", rustc.display()),
+    }
+}
+
 /// What to install where this task cannot do it by itself.
 fn how_to_install() -> String {
     format!(
