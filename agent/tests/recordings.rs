@@ -26,7 +26,7 @@ fn recordings() -> BTreeMap<String, PathBuf> {
     let paths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let recordings: BTreeMap<_, _> =
         paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)).collect();
-    assert!(recordings.len() >= 11, "recordings are missing in {}", folder.display());
+    assert!(recordings.len() >= 16, "recordings are missing in {}", folder.display());
     recordings
 }
 

@@ -9,9 +9,11 @@ use crate::model::Sight;
 pub struct Config {
     /// What the kernel side can see.
     pub sight: Sight,
-    /// How long after a container's cgroup is empty its verdict is final. Records come from one buffer per CPU and
+    /// How long after a container's cgroup is removed its verdict is final. Records come from one buffer per CPU and
     /// overtake each other by microseconds; the wait covers a slow reader too, and nobody misses a quarter second.
     pub settle: Duration,
+    /// How long the removal of an empty cgroup is waited for. `runc delete` follows an exit by some milliseconds, on a busy node by more.
+    pub removal_wait: Duration,
     /// A kill stamped this much after an exit still counts as before it: clocks of two CPUs may differ by microseconds.
     /// `runc kill --all 9` follows an exit by 2 ms or more and must stay outside.
     pub skew: Duration,
@@ -98,6 +100,7 @@ impl Default for Config {
         Config {
             sight: Sight::default(),
             settle: Duration::from_millis(250),
+            removal_wait: Duration::from_secs(2),
             skew: Duration::from_millis(1),
             hook_follow: Duration::from_secs(2),
             post_start_within: Duration::from_secs(10),

@@ -127,6 +127,13 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// When nothing more is to come of a container that is gone: whoever is refused before its cgroup is removed is its
+    /// client.
+    fn settled_at(&self, gone: BootTime) -> BootTime {
+        let removed = self.evidence.removed_at.map_or(gone + self.config.removal_wait, |removed| removed.max(gone));
+        removed + self.config.settle
+    }
+
     /// Draws the conclusions.
     pub(super) fn judge(&self) -> Verdict {
         let evidence = self.evidence;
@@ -155,7 +162,7 @@ impl<'a> Scene<'a> {
             [stop.as_ref().and_then(|stop| stop.sent.last()), kill].into_iter().flatten().map(|it| it.at).max();
         let given_up = last_act.filter(|at| self.lost_since(*at)).map(|at| at + self.stop_limit());
         let final_at = match (gone, ended) {
-            (Some(gone), _) => Some(gone + self.config.settle),
+            (Some(gone), _) => Some(self.settled_at(gone)),
             (None, Some(ended)) => Some(ended.at + self.config.empty_wait),
             (None, None) => given_up,
         };

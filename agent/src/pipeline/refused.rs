@@ -1,14 +1,15 @@
 //! Connections that could not be made, in a running agent: what the kernel side has counted goes in as events.
 
+use std::time::Duration;
+
 use super::Live;
 use crate::clock;
 use crate::identity::AddressChange;
 use crate::input::Input;
 use crate::model::BootTime;
-use std::time::Duration;
 
-/// How often to look, at most. A container's verdict is final a quarter of a second after its end
-/// ([`crate::correlator::Config`]), and its network is gone within 90 ms: what is refused until then is seen in time.
+/// How often to look, at most. A container's verdict is final a quarter of a second after its cgroup is removed
+/// ([`crate::correlator::Config`]): what is refused until then is seen in time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// When the agent looked last, and what it could not say.

@@ -114,6 +114,7 @@ fn many(stops: &[u64]) -> Vec<Timeline> {
         steps.push((ms, pod, &["term"]));
         steps.push((ms + 5000, pod, &["dead", "0"]));
         steps.push((ms + 5001, pod, &["empty"]));
+        steps.push((ms + 5013, pod, &["removed"]));
     }
     steps.sort();
     for (at, pod, words) in steps {
