@@ -86,6 +86,19 @@ pub(crate) fn build(mut cargo: Command, programs: &[Program]) -> Result<Vec<Path
     programs.iter().map(find).collect()
 }
 
+/// Builds a program of tests as `xtask test` does, and says where it is and where it expects another program.
+pub(crate) fn test(name: &str, other: &str) -> Result<[PathBuf; 2]> {
+    let mut cargo = command::cargo("test");
+    cargo.args(["--workspace", "--no-run", "--test", name, "--message-format=json-render-diagnostics"]);
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo test failed ({})", output.status);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let find = |name: &str| executable(&messages, name).with_context(|| format!("cargo built no program {name}"));
+    Ok([find(name)?, find(other)?])
+}
+
 /// Builds the program that the tests' images have, and says where it is. Only the program itself is compiled for static
 /// linking, so that all it depends on is shared with the other builds.
 pub(crate) fn app_for_images() -> Result<PathBuf> {

@@ -4,6 +4,7 @@
 mod suite;
 mod cases;
 mod hooks;
+mod connections;
 mod init;
 mod report;
 

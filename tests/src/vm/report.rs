@@ -41,11 +41,16 @@ impl Report {
         self.line(format_args!("NOTE {note}"))
     }
 
+    /// Whether anything is wrong so far.
+    pub(super) fn has_faults(&self) -> bool {
+        self.failed > 0
+    }
+
     /// Adds up.
     pub(super) fn end(&mut self, about: &str) -> Result<bool> {
         let (passed, failed) = (self.passed, self.failed);
         self.line(format_args!("SUMMARY {passed} passed, {failed} failed{about}"))?;
-        Ok(self.failed == 0)
+        Ok(!self.has_faults())
     }
 
     fn result(&mut self, line: impl Display, faults: &[String]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The suite: every scenario on a node of this machine, the agent's account against the truth, and every hook.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::report::Report;
-use super::{SuiteArgs, cases, hooks};
+use super::{SuiteArgs, cases, connections, hooks};
 use crate::agent::Agent;
 use crate::clock::WallOffset;
 use crate::demo::compare::{Comparison, TimeError, Tolerance, median_and_max};
@@ -56,12 +57,15 @@ async fn play(args: &SuiteArgs) -> Result<bool> {
     }
     hooks::report(&metrics(&agent).await?, args, &mut report)?;
     drop(stage);
-    let good = report.end(&about)?;
-    if !good {
+    if report.has_faults() {
         println!("the agent: {}", agent.says());
     }
-    Arc::into_inner(agent).context("the agent is still in use")?.stop().await?;
-    Ok(good)
+    let agent = Arc::into_inner(agent).context("the agent is still in use")?;
+    agent.stop().await?;
+    if Path::new(connections::TESTS).exists() {
+        connections::run(&args.agent, &mut report).await?;
+    }
+    report.end(&about)
 }
 
 /// The agent's metrics, once they tell of everything that has happened: it looks at its programs now and then.

@@ -5,6 +5,7 @@ mod matrix;
 mod kernel;
 mod qemu;
 mod initramfs;
+mod connections;
 mod guest;
 mod results;
 mod table;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use self::connections::Tests;
 use self::guest::{Ended, Guest};
 use self::initramfs::Initramfs;
 use self::kernel::Files;
@@ -64,11 +66,14 @@ pub(crate) fn run(task: &VmTest) -> Result<()> {
     let suite = build::programs(Kind::Static, &[VM_SUITE])?.remove(0);
     let cache = command::workspace().join("target/vm");
     let (qemu, busybox) = load(&cache, &kernels)?;
+    // With a part of the scenarios somebody looks for something else.
+    let tests = if task.scenario.is_empty() { Some(Tests::build(&cache)?) } else { None };
     eprintln!("vm-test: {}", qemu.about());
     let guests: Vec<Guest> = kernels
         .iter()
         .map(|kernel| {
-            prepare(task, &cache, kernel, &[("bin/gracetrace", &agent), ("init", &suite), ("bin/busybox", &busybox)])
+            let programs = [("bin/gracetrace", &*agent), ("init", &*suite), ("bin/busybox", &*busybox)];
+            prepare(task, &cache, kernel, &programs, tests.as_ref())
         })
         .collect::<Result<_>>()?;
 
@@ -143,7 +148,13 @@ fn load_kernel(cache: &Path, apt: &Apt, kernel: &Kernel) -> Result<()> {
 }
 
 /// Makes a guest's file system.
-fn prepare(task: &VmTest, cache: &Path, kernel: &'static Kernel, programs: &[(&str, &Path)]) -> Result<Guest> {
+fn prepare(
+    task: &VmTest,
+    cache: &Path,
+    kernel: &'static Kernel,
+    programs: &[(&str, &Path)],
+    tests: Option<&Tests>,
+) -> Result<Guest> {
     /// What scenarios call, and a shell.
     const APPLETS: [&str; 8] = ["sh", "sleep", "cat", "grep", "true", "tail", "wc", "netstat"];
     let files = Files::of(cache, kernel);
@@ -158,6 +169,9 @@ fn prepare(task: &VmTest, cache: &Path, kernel: &'static Kernel, programs: &[(&s
     }
     for applet in APPLETS {
         archive.link(&format!("bin/{applet}"), "busybox")?;
+    }
+    if let Some(tests) = tests {
+        tests.add(&mut archive)?;
     }
     for module in files.modules()? {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();

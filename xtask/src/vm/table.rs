@@ -98,7 +98,7 @@ fn document(ended: &[Ended]) -> String {
         text += &row(&format!("`{hook}`"), &and(works, &measures(&hook)));
     }
 
-    text += "\n## Terminations\n\n`yes`: the agent's account was what the driver, the workload and its clients measured \
+    text += "\n## Terminations and connections\n\n`yes`: the agent's account was what the driver, the workload and its clients measured \
              themselves.\n\n";
     text += &row("termination", &and(cells(&|each| each.kernel.name.to_owned()), "what happens"));
     text += &row("---", &and(cells(&|_| "---".to_owned()), "---"));
