@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
     let slots = Arc::new(Slots::new(state.limits.connections));
-    let scrapes = Scrapes::new();
+    let scrapes = Scrapes::default();
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
