@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 const UID: &str = "10550000-0000-4000-8000-000000000077";
 /// In the network of [`network::make_bridge`], where nobody has it.
-const ADDRESS: &str = "10.88.77.7";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 88, 77, 7);
 const LABELS: &str = r#"namespace="shop",workload="web""#;
 
 #[test]
@@ -55,21 +55,12 @@ fn what_is_refused_while_a_container_runs_and_after_its_pod_has_gone() {
     let mut connects = 0;
     let counted = wait::value("stale routes are counted", || {
         connects += 1;
-        connect_to_nobody();
+        // Whose process it is does not matter.
+        network::connect_to_nobody(ADDRESS);
         metric(&agent, &stale)
     });
     assert!((1..=connects).contains(&counted), "{counted} of {connects}");
     agent.stop();
-}
-
-/// A connect from another network namespace than the agent's: whose process it is does not matter.
-fn connect_to_nobody() {
-    let connect = || {
-        network::make_bridge().expect("a network can be made");
-        let error = TcpStream::connect((ADDRESS, 80)).expect_err("nobody is there");
-        assert_eq!(error.kind(), io::ErrorKind::HostUnreachable, "{error}");
-    };
-    thread::spawn(connect).join().expect("it is tried");
 }
 
 /// A container's only process, in a network namespace of its own. Killed when dropped.

@@ -7,6 +7,7 @@ mod image;
 mod apt;
 mod test;
 mod vm;
+mod counting;
 mod rules;
 mod dashboards;
 mod tidy;

@@ -17,25 +17,35 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::scrape::Scrapes;
 use super::slots::{Phase, Slot};
 use super::{State, routes};
 
 /// Serves one connection to its end.
-pub(super) async fn run(stream: TcpStream, slot: Slot, state: Arc<State>, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn run(
+    stream: TcpStream,
+    slot: Slot,
+    state: Arc<State>,
+    scrapes: Scrapes,
+    mut stopping: watch::Receiver<bool>,
+) {
     let slot = Arc::new(slot);
     let mut phase = slot.phase();
     // Small answers must not wait for an acknowledgement. A socket that has died already will say so soon.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
         slot.enter(Phase::Answer);
-        let mut response = routes::answer(&state, &request);
-        state.metrics.agent.observe_request(response.status().as_u16());
-        // Bodies are not read. Without this, hyper would have to read one to find the next request.
-        if !request.body().is_end_stream() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let (slot, state, scrapes) = (slot.clone(), state.clone(), scrapes.clone());
+        async move {
+            let mut response = routes::answer(&state, &scrapes, &request).await;
+            state.metrics.agent.observe_request(response.status().as_u16());
+            // Bodies are not read. Without this, hyper would have to read one to find the next request.
+            if !request.body().is_end_stream() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.body_mut().at_end(slot);
+            Ok::<_, Infallible>(response)
         }
-        response.body_mut().at_end(slot.clone());
-        std::future::ready(Ok::<_, Infallible>(response))
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None) // Ours tells an idle connection from a slow one.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod routes;
+mod scrape;
 mod query;
 mod response;
 mod negotiation;
@@ -27,6 +28,7 @@ pub(crate) use query::duration;
 use crate::metrics::Metrics;
 use crate::model::BootTime;
 use crate::store::Store;
+use scrape::Scrapes;
 use slots::Slots;
 
 /// What the server shows.
@@ -83,6 +85,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
     let slots = Arc::new(Slots::new(state.limits.connections));
+    let scrapes = Scrapes::default();
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -99,7 +102,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
                     if pushed_out {
                         state.metrics.agent.observe_closed("too_many");
                     }
-                    connections.spawn(connection::run(stream, slot, state.clone(), stopping.clone()));
+                    connections.spawn(connection::run(stream, slot, state.clone(), scrapes.clone(), stopping.clone()));
                 }
                 Err(error) => {
                     if std::mem::take(&mut accepting) {

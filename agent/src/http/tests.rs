@@ -189,6 +189,35 @@ async fn metrics_by_what_the_client_takes() {
 }
 
 #[tokio::test]
+async fn scrapes_that_take_long_hold_nobody_up() {
+    let server = Server::start(Limits::default()).await;
+    let metrics = server.state.metrics.clone();
+    let (hold, held) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        metrics.agent.hold(|| {
+            hold.send(()).unwrap();
+            let _ = released.recv();
+        });
+    });
+    held.await.unwrap();
+    let mut scrapers = Vec::new();
+    for _ in 0..8 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        scrapers.push(stream);
+    }
+    // The runtime has one thread, and it is not the one that waits for the lock.
+    assert_eq!(server.get("/healthz").await.0, 200);
+    release.send(()).unwrap();
+    holder.join().unwrap();
+    for mut stream in scrapers {
+        let answer = read_all(&mut stream).await;
+        assert!(status(&answer) == 200 && answer.contains("gracetrace_build_info"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_body() {
     let server = Server::start(Limits::default()).await;
     for path in ["/healthz", "/readyz", "/api/v1/terminations", "/nowhere"] {

@@ -97,6 +97,12 @@ impl Agent {
         self.http_requests.with(CodeLabel { code }, Counter::inc);
     }
 
+    /// Lets nothing be encoded to its end while this runs.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, act: impl FnOnce()) {
+        self.http_closed.with(ReasonLabel { reason: "held" }, |_| act());
+    }
+
     /// Counts a connection that was closed on its client.
     pub fn observe_closed(&self, reason: &'static str) {
         self.http_closed.with(ReasonLabel { reason }, Counter::inc);

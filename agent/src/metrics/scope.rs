@@ -97,6 +97,7 @@ pub(super) struct Scopes {
     total: Total,
     known: Mutex<Known>,
     overflow: Counter,
+    forgotten: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -111,9 +112,9 @@ struct Known {
 }
 
 impl Scopes {
-    /// `overflow` counts what was counted under the common label.
-    pub(super) fn new(settings: &Settings, total: &Total, overflow: Counter) -> Scopes {
-        Scopes { settings: *settings, total: total.clone(), known: Mutex::default(), overflow }
+    /// `overflow` counts what was counted under the common label, `forgotten` the workloads whose series have gone.
+    pub(super) fn new(settings: &Settings, total: &Total, overflow: Counter, forgotten: Counter) -> Scopes {
+        Scopes { settings: *settings, total: total.clone(), known: Mutex::default(), overflow, forgotten }
     }
 
     /// The labels of a pod's series, for a termination that is over.
@@ -201,14 +202,15 @@ impl Scopes {
         if !is_stale(known.oldest) {
             return;
         }
-        let before = known.pods.len() + known.containers.len();
+        let (pods_before, containers_before) = (known.pods.len(), known.containers.len());
         known.pods.retain(|_, used| !is_stale(*used));
         known.oldest = known.pods.values().copied().min().unwrap_or(now);
         let Known { pods, containers, .. } = &mut *known;
         containers.retain(|container| pods.contains_key(&container.pod));
-        let gone = before - pods.len() - containers.len();
-        if gone > 0 {
-            self.total.sub(gone);
+        let pods_gone = pods_before - pods.len();
+        if pods_gone > 0 {
+            self.forgotten.inc_by(pods_gone as u64);
+            self.total.sub(pods_gone + containers_before - containers.len());
             self.total.keep_only(&|pod| pods.contains_key(pod) || self.is_overflow(pod));
         }
     }

@@ -15,9 +15,10 @@ use super::registry::Exposed;
 use super::scope::{PodScope, Scoped};
 
 /// Seconds of a termination or a part of it. 30 is Kubernetes' default grace period, 35 takes in the 2 s that the kubelet
-/// grants on top.
-pub(super) const SECONDS: [f64; 16] =
-    [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 45.0, 60.0, 120.0, 300.0];
+/// grants on top. The last ones are for grace periods of up to an hour, as queues and databases have them.
+pub(super) const SECONDS: [f64; 19] = [
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 45.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+];
 
 /// Parts of a grace period.
 pub(super) const RATIO: [f64; 14] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.5, 2.0];

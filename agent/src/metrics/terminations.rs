@@ -1,7 +1,7 @@
 //! What happened to pods: one observation per finished termination, and what goes on now.
 //!
-//! A termination during which records were lost counts as `incomplete` and nowhere else: its times and counts may be
-//! wrong. Nor is the duration of one taken that the kubelet had no part in: a crash takes no time.
+//! A termination during which records were lost counts as `incomplete`, with what was found in it, and nowhere else: its
+//! times and counts may be wrong. Nor is the duration of one taken that the kubelet had no part in: a crash takes no time.
 
 use std::sync::Arc;
 
@@ -37,9 +37,9 @@ pub struct Terminations {
 impl Terminations {
     pub(super) fn new(registry: &mut Registry, settings: &Settings) -> Terminations {
         let total = Total::default();
-        let (overflow, series) = (Counter::default(), Gauge::default());
+        let (overflow, forgotten, series) = (Counter::default(), Counter::default(), Gauge::default());
         let terminations = Terminations {
-            scopes: Scopes::new(settings, &total, overflow.clone()),
+            scopes: Scopes::new(settings, &total, overflow.clone(), forgotten.clone()),
             series: series.clone(),
             pods: Pods::new(registry, &total),
             hooks: Hooks::new(registry, &total),
@@ -54,6 +54,11 @@ impl Terminations {
             "series_overflow",
             "Times a workload or container got the labels _overflow because there were too many series",
             overflow,
+        );
+        registry.register(
+            "workloads_forgotten",
+            "Workloads whose series went, as none of their pods had been terminated for long",
+            forgotten,
         );
         terminations
     }

@@ -235,7 +235,10 @@ fn workloads_are_forgotten_and_make_room() {
     }
     assert_eq!(total("third"), None, "there was no room");
     let full = value(&metrics, "gracetrace_series");
+    let forgotten = || value(&metrics, "gracetrace_workloads_forgotten_total").unwrap();
+    assert_eq!(forgotten(), "0");
     terminations.set_in_progress([], at(1_150.0));
+    assert_eq!(forgotten(), "2", "old and older");
     assert_eq!((total("old"), total("used").as_deref()), (None, Some("2")));
     assert!(!text(&metrics).contains(r#"workload="old""#), "not one series of it is left");
     assert!(text(&metrics).contains(r#"workload="_overflow""#), "these are of everybody");
@@ -244,6 +247,7 @@ fn workloads_are_forgotten_and_make_room() {
     terminations.observe_finished(&of_workload("third", 1_160.0));
     assert_eq!(total("third").as_deref(), Some("1"));
     terminations.set_in_progress([], at(1_300.0));
+    assert_eq!(forgotten(), "4");
     terminations.observe_finished(&of_workload("old", 1_301.0));
     assert_eq!((total("old").as_deref(), total("used"), total("third")), (Some("1"), None, None));
 }

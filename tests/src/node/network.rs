@@ -3,9 +3,11 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result};
 use rtnetlink::packet_route::address::AddressHeaderFlags;
@@ -32,6 +34,19 @@ pub fn make_bridge() -> Result<()> {
         handle.link().set(LinkUnspec::new_with_index(LOOPBACK).up().build()).execute().await
     })
     .context("cannot make a bridge: the kernel needs CONFIG_BRIDGE and CONFIG_VETH")
+}
+
+/// A connect to an address in the network of [`make_bridge`] that nobody has, from a namespace of its own with such a bridge.
+///
+/// # Panics
+/// When it cannot be tried, or somebody answers.
+pub fn connect_to_nobody(address: Ipv4Addr) {
+    let connect = move || {
+        make_bridge().expect("a network can be made");
+        let error = TcpStream::connect((address, 80)).expect_err("nobody is there");
+        assert_eq!(error.kind(), io::ErrorKind::HostUnreachable, "{error}");
+    };
+    thread::spawn(connect).join().expect("it is tried");
 }
 
 /// Moves the calling process into a new network namespace that is joined to the bridge of another.

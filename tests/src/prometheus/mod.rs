@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::cri_node::packages;
 use crate::wait;
 
 /// A running Prometheus. Ended, and its folder removed, when dropped.
@@ -63,17 +64,29 @@ impl Prometheus {
     /// # Panics
     /// When a target does not answer it within 20 s.
     pub fn start(configuration: &Value) -> Result<Prometheus> {
+        Prometheus::with_features(configuration, &[])
+    }
+
+    /// The same with features such as `native-histograms`.
+    ///
+    /// # Errors
+    /// As [`Prometheus::start`].
+    ///
+    /// # Panics
+    /// As [`Prometheus::start`].
+    pub fn with_features(configuration: &Value, features: &[&str]) -> Result<Prometheus> {
         let name = format!("gracetrace-prometheus-{}-{:x}", std::process::id(), fastrand::u64(..));
         let folder = Folder(std::env::temp_dir().join(name));
         fs::create_dir_all(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;
         let file = folder.0.join("prometheus.yml");
         // JSON is YAML.
         fs::write(&file, configuration.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
-        let mut command = Command::new("prometheus");
+        let mut command = Command::new(packages::find("prometheus", "prometheus")?);
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.0.join("data").display()));
-        command.args(["--web.listen-address=127.0.0.1:0", "--enable-feature=exemplar-storage"]);
-        let program = Program::start(command).context("is Debian's package prometheus installed?")?;
+        command.args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"]);
+        command.arg(format!("--enable-feature={}", [&["exemplar-storage"], features].concat().join(",")));
+        let program = Program::start(command)?;
         let prometheus = Prometheus { program, folder };
         wait::until("Prometheus is ready", || {
             matches!(http::get(prometheus.program.address(), "/-/ready"), Ok((200, _)))
@@ -132,6 +145,39 @@ impl Prometheus {
     pub fn alerts(&self) -> Result<Vec<Value>> {
         let mut data = data(http::get(self.address(), "/api/v1/alerts")?)?;
         Ok(serde_json::from_value(data["alerts"].take())?)
+    }
+
+    /// Rules that could not be evaluated, with the reason.
+    ///
+    /// # Errors
+    /// When Prometheus does not answer.
+    pub fn failed_rules(&self) -> Result<Vec<String>> {
+        let data = data(http::get(self.address(), "/api/v1/rules")?)?;
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let rules = list(&data["groups"]).into_iter().flat_map(|group| list(&group["rules"]));
+        let failed = rules.filter(|rule| rule["health"] == "err");
+        Ok(failed.map(|rule| format!("{}: {}", rule["name"], rule["lastError"])).collect())
+    }
+
+    /// Exemplars of the last hour, of the series that a selector matches: as the API has them.
+    ///
+    /// # Errors
+    /// When Prometheus does not take it, with what it says.
+    pub fn exemplars(&self, selector: &str) -> Result<Value> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let (start, end) = ((now - 3_600).to_string(), (now + 3_600).to_string());
+        self.ask("/api/v1/query_exemplars", &[("query", selector), ("start", &start), ("end", &end)])
+    }
+
+    /// Has it read its files again, rules that have changed among them.
+    ///
+    /// # Errors
+    /// When it does not take them, with what it says.
+    pub fn reload(&self) -> Result<()> {
+        match http::post(self.address(), "/-/reload", &[])? {
+            (200, _) => Ok(()),
+            (status, body) => bail!("Prometheus answers {status}: {body}"),
+        }
     }
 
     fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value> {

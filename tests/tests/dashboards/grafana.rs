@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The time that a dashboard shows when it is opened.
-const SHOWN: &str = "21600s";
+const SHOWN: Duration = Duration::from_secs(6 * 60 * 60);
+/// What ratios are taken over, in seconds.
+const WINDOW: &str = "600";
 /// From one point to the next, where a panel asks for no more. A data source's own least time, unless it is told another.
 const STEP: Duration = Duration::from_secs(15);
 /// `$__rate_interval` for that: four scrapes of 15 s.
@@ -47,13 +49,21 @@ impl Chosen {
         Chosen(["cluster", "namespace", "workload", "node"].map(|name| (name, ".*".to_owned())).to_vec())
     }
 
-    fn put_into(&self, text: &str, interval: &str) -> String {
-        let built_in = [("__range", SHOWN), ("__rate_interval", RATE), ("__interval", interval), ("window", "10m")];
-        let chosen = self.0.iter().map(|(name, value)| (*name, value.as_str()));
-        let text = built_in
-            .into_iter()
-            .chain(chosen)
-            .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value));
+    fn put_into(&self, text: &str, interval: Duration) -> String {
+        let seconds = |time: Duration| format!("{}s", time.as_secs());
+        let built_in = [
+            // A name that begins with another one's comes first.
+            ("__range_s", SHOWN.as_secs().to_string()),
+            ("__range", seconds(SHOWN)),
+            ("__rate_interval", RATE.to_owned()),
+            ("__interval_ms", interval.as_millis().to_string()),
+            ("__interval", seconds(interval)),
+            ("window", WINDOW.to_owned()),
+        ];
+        let chosen = self.0.iter().map(|(name, value)| (*name, value.clone()));
+        let text = built_in.into_iter().chain(chosen).fold(text.to_owned(), |text, (name, value)| {
+            text.replace(&format!("${{{name}}}"), &value).replace(&format!("${name}"), &value)
+        });
         assert!(!text.contains('$'), "not known: {text}");
         text
     }
@@ -61,15 +71,14 @@ impl Chosen {
 
 impl Query {
     pub(crate) fn expr(&self, chosen: &Chosen) -> String {
-        let interval = self.step.unwrap_or(STEP).as_secs();
-        chosen.put_into(&self.expr, &format!("{interval}s"))
+        chosen.put_into(&self.expr, self.step.unwrap_or(STEP))
     }
 }
 
 impl Variable {
     /// Of which series, when what comes before it is chosen so.
     pub(crate) fn selector(&self, chosen: &Chosen) -> String {
-        chosen.put_into(&self.selector, "")
+        chosen.put_into(&self.selector, STEP)
     }
 }
 

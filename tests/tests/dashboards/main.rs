@@ -3,5 +3,4 @@
 
 mod grafana;
 mod world;
-mod silent;
 mod queries;

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use gracetrace_tests::agent::{self, Piped};
+use gracetrace_tests::node::network;
 use gracetrace_tests::node::slice::Slice;
 use gracetrace_tests::prometheus::{Page, Program, Prometheus, configuration};
 use gracetrace_tests::{scenario, wait};
@@ -17,6 +19,9 @@ use serde_json::json;
 
 /// Simulated input: what kube-state-metrics and kubelets would answer.
 const KUBERNETES: &str = include_str!("kubernetes.txt");
+
+/// The evicted pod's, in the network of [`network::make_bridge`], where nobody has it.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 88, 77, 9);
 
 /// How long it may take until every scenario has been played.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -92,7 +97,8 @@ impl Drop for Demo {
     }
 }
 
-/// An agent with a state directory, and a pod of which the API says that it is evicted.
+/// An agent with a state directory and without one of its hooks, and a pod of which the API says that it is evicted. When the
+/// pod has gone somebody calls it.
 struct Evicting {
     agent: Piped,
     _files: tempfile::TempDir,
@@ -103,13 +109,18 @@ impl Evicting {
     fn start() -> Evicting {
         let (uid, id) = ("e71c7ed0-0000-4000-8000-000000000001", "e".repeat(64));
         let files = tempfile::tempdir().unwrap();
-        let pods = files.path().join("pods.json");
-        fs::write(&pods, pod(uid, &id).to_string()).unwrap();
+        let [pods, new, state] = ["pods.json", "new.json", "state"]
+            .map(|name| files.path().join(name).into_os_string().into_string().unwrap());
+        let put = |list: serde_json::Value| {
+            fs::write(&new, list.to_string()).unwrap();
+            fs::rename(&new, &pods).unwrap();
+        };
+        put(json!({"kind": "PodList", "apiVersion": "v1", "items": [pod(uid, &id)]}));
         let slice = Slice::new("dashboards");
+        let cgroup = slice.cgroup(&format!("kubepods/pod{uid}"));
         let container = slice.cgroup(&format!("kubepods/pod{uid}/{id}"));
-        let path = |path: PathBuf| path.into_os_string().into_string().unwrap();
-        let (pods, state) = (path(pods), path(files.path().join("state")));
-        let mut agent = Piped::start(slice.path(), &["--pods", &pods, "--state-dir", &state, "--kernel-stats"]);
+        let options = ["--pods", &pods, "--state-dir", &state, "--kernel-stats", "--disable-hook", "mark_victim"];
+        let mut agent = Piped::start(slice.path(), &options);
         let mut init = run_in(&container, &["sleep", "1000"]);
         wait::until("the exec", || {
             fs::read_to_string(format!("/proc/{}/comm", init.id())).is_ok_and(|is| is == "sleep\n")
@@ -118,13 +129,21 @@ impl Evicting {
         init.wait().unwrap();
         let termination = agent.termination();
         assert_eq!(termination["reason"], "eviction", "{termination:#}");
+        for cgroup in [container, cgroup] {
+            wait::until("the cgroup can be removed", || fs::remove_dir(&cgroup).is_ok());
+        }
+        put(json!({"kind": "PodList", "apiVersion": "v1", "items": []}));
+        wait::until("stale routes are counted", || {
+            network::connect_to_nobody(ADDRESS);
+            agent.get("/metrics").contains("gracetrace_stale_route_connections_total{")
+        });
         Evicting { agent, _files: files, _slice: slice }
     }
 }
 
 /// As the kubelet serves one that it evicts.
 fn pod(uid: &str, container_id: &str) -> serde_json::Value {
-    json!({"kind": "PodList", "apiVersion": "v1", "items": [{
+    json!({
         "metadata": {
             "name": "cache-7c9d8b6f5d-x2x8k", "namespace": "batch", "uid": uid,
             "labels": {"pod-template-hash": "7c9d8b6f5d"},
@@ -138,13 +157,14 @@ fn pod(uid: &str, container_id: &str) -> serde_json::Value {
             "terminationGracePeriodSeconds": 30, "nodeName": "evicting",
         },
         "status": {
+            "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}],
             "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory.",
             "containerStatuses": [{
                 "name": "app", "containerID": format!("containerd://{container_id}"), "image": "registry.example/cache:1",
                 "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-11-20T22:59:46Z"}},
             }],
         },
-    }]})
+    })
 }
 
 /// Starts a program that is in the cgroup before it runs, with its parent outside.

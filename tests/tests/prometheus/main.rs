@@ -1,9 +1,11 @@
-//! The rules for Prometheus: that Prometheus takes them, that each alert fires when it should and only then, and that a real
-//! Prometheus computes from a real agent what really happened. Needs promtool and prometheus.
+//! What Prometheus makes of the agent's metrics: it takes every format and all rules, each alert fires when it should and
+//! only then, and what rules and dashboards compute from a real agent is what really happened. Needs promtool and prometheus.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod formats;
 mod rules;
-mod server;
+mod dashboard;
+mod counting;
 mod live;
 
 use std::path::{Path, PathBuf};

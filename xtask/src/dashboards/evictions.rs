@@ -223,7 +223,8 @@ fn kubernetes() -> Row {
             .no_data("None")
             .query(Query::now(killed.clone()))
             .query(Query::now(format!(
-                "sum by ({pod}) (increase(kube_pod_container_status_restarts_total{{{POD}}}[{SHOWN}]))\nand on ({pod}) ({killed})"
+                "sum by ({pod}) (increase(kube_pod_container_status_restarts_total{{{POD}}}[{}]))\nand on ({pod}) ({killed})",
+                SHOWN.name
             ))),
         ],
     }

@@ -4,6 +4,7 @@ use super::model::{Column, Dashboard, Kind, Panel, Query, Row, Scale, Style, Uni
 use super::outcome;
 use super::promql::{INTERVAL, SHOWN, WINDOW, or_zero, quantile, ratio, share, sum};
 use super::variables::{self, POD, and};
+use crate::counting::Range;
 
 /// The limits of the golden metrics.
 pub(super) const ZOMBIE: Scale = Scale::of(Unit::Ratio).limits(0.005, 0.01);
@@ -73,19 +74,19 @@ fn golden() -> Row {
 }
 
 /// Failed and timed out hooks by terminations.
-pub(super) fn prestop_failures(by: &str, filter: &str, range: &str) -> String {
+pub(super) fn prestop_failures(by: &str, filter: &str, range: Range) -> String {
     let failed = and(filter, r#"result=~"failed|timeout""#);
     share(&sum(by, "gracetrace_prestop_hooks_total", &failed, range), &by_kubelet(by, filter, range))
 }
 
 /// Forced terminations by terminations.
-pub(super) fn forced(by: &str, filter: &str, range: &str) -> String {
+pub(super) fn forced(by: &str, filter: &str, range: Range) -> String {
     let forced = and(filter, r#"outcome="forced""#);
     share(&sum(by, TERMINATIONS, &forced, range), &by_kubelet(by, filter, range))
 }
 
 /// Zombie connections by connections.
-pub(super) fn zombie_rate(by: &str, filter: &str, range: &str) -> String {
+pub(super) fn zombie_rate(by: &str, filter: &str, range: Range) -> String {
     ratio(
         &sum(by, "gracetrace_zombie_connections_total", filter, range),
         &sum(by, "gracetrace_connections_at_termination_total", filter, range),
@@ -93,7 +94,7 @@ pub(super) fn zombie_rate(by: &str, filter: &str, range: &str) -> String {
 }
 
 /// Terminations that the kubelet had a part in, and of which no record was lost: the others have no duration.
-fn by_kubelet(by: &str, filter: &str, range: &str) -> String {
+fn by_kubelet(by: &str, filter: &str, range: Range) -> String {
     sum(by, "gracetrace_termination_duration_seconds_count", filter, range)
 }
 

@@ -1,30 +1,25 @@
 //! Pieces of PromQL.
 
+use crate::counting::{self, Range};
+
 /// The time that the dashboard shows.
-pub(super) const SHOWN: &str = "$__range";
+pub(super) const SHOWN: Range = Range { name: "$__range", seconds: "$__range_s" };
 /// From one point to the next.
-pub(super) const INTERVAL: &str = "$__interval";
-/// What ratios and quantiles over time are taken over.
-pub(super) const WINDOW: &str = "$window";
+pub(super) const INTERVAL: Range = Range { name: "$__interval", seconds: "$__interval_ms / 1000" };
+/// What ratios and quantiles over time are taken over: the variable is a number of seconds.
+pub(super) const WINDOW: Range = Range { name: "${window}s", seconds: "$window" };
 /// Wide enough for a rate.
 pub(super) const RATE: &str = "$__rate_interval";
 
-/// What a counter has counted within a range that ends now.
-///
-/// A counter is born with its first event, as 1 and not as 0, and `increase` sees no change then. With a series per node
-/// and rare events that is most of them. So what a series has counted that was not there in the hour before the range
-/// is all of the range. (An hour, so that a gap in scraping does not make old counts look new.)
-pub(super) fn events(metric: &str, filter: &str, range: &str) -> String {
-    let series = format!("{metric}{{{filter}}}");
-    format!(
-        "(max_over_time({series}[{range}]) unless last_over_time({series}[1h] offset {range}) or increase({series}[{range}]))"
-    )
+/// What each series of a counter has counted within a range.
+pub(super) fn events(metric: &str, filter: &str, range: Range) -> String {
+    counting::events(&format!("{metric}{{{filter}}}"), range)
 }
 
 /// The sum of that, by labels or of all.
-pub(super) fn sum(by: &str, metric: &str, filter: &str, range: &str) -> String {
+pub(super) fn sum(by: &str, metric: &str, filter: &str, range: Range) -> String {
     let events = events(metric, filter, range);
-    if by.is_empty() { format!("sum({events})") } else { format!("sum by ({by}) ({events})") }
+    if by.is_empty() { format!("sum(\n{events}\n)") } else { format!("sum by ({by}) (\n{events}\n)") }
 }
 
 /// One by the other, where there is something to divide by.
@@ -43,13 +38,13 @@ pub(super) fn or_zero(expr: &str) -> String {
 }
 
 /// A quantile of a classic histogram. Where nothing was observed there is none.
-pub(super) fn quantile(quantile: f64, by: &str, histogram: &str, filter: &str, range: &str) -> String {
+pub(super) fn quantile(quantile: f64, by: &str, histogram: &str, filter: &str, range: Range) -> String {
     let by = if by.is_empty() { "le".to_owned() } else { format!("le, {by}") };
     let buckets = sum(&by, &format!("{histogram}_bucket"), filter, range);
     format!("histogram_quantile({quantile}, {buckets}) >= 0")
 }
 
 /// The mean of a histogram's observations.
-pub(super) fn mean(by: &str, histogram: &str, filter: &str, range: &str) -> String {
+pub(super) fn mean(by: &str, histogram: &str, filter: &str, range: Range) -> String {
     ratio(&sum(by, &format!("{histogram}_sum"), filter, range), &sum(by, &format!("{histogram}_count"), filter, range))
 }

@@ -10,7 +10,8 @@ use super::*;
 
 /// Variables that Grafana brings (<https://grafana.com/docs/grafana/latest/dashboards/variables/add-template-variables/>,
 /// "Global variables"; `__data` and `__url_time_range` in links).
-const BUILT_IN: [&str; 5] = ["__interval", "__range", "__rate_interval", "__data", "__url_time_range"];
+const BUILT_IN: [&str; 7] =
+    ["__interval", "__interval_ms", "__range", "__range_s", "__rate_interval", "__data", "__url_time_range"];
 
 fn dashboards() -> Vec<Value> {
     files().unwrap().iter().map(|(_, text)| serde_json::from_str(text).unwrap()).collect()

@@ -5,6 +5,7 @@ use super::outcome;
 use super::overview::{FORCED, GRACE, PRESTOP, ZOMBIE, forced, prestop_failures, zombie_rate};
 use super::promql::{INTERVAL, SHOWN, WINDOW, events, mean, or_zero, quantile, ratio, sum};
 use super::variables::{self, WORKLOAD};
+use crate::counting::Range;
 
 const TERMINATIONS: &str = "gracetrace_pod_terminations_total";
 const DURATION: &str = "gracetrace_termination_duration_seconds";
@@ -132,7 +133,7 @@ fn budget() -> Row {
 }
 
 /// The mean of what was left. A grace period is no metric, but the time that was used by the part of it that this was.
-fn margin(by: &str, range: &str) -> String {
+fn margin(by: &str, range: Range) -> String {
     let used = sum(by, &format!("{DURATION}_sum"), WORKLOAD, range);
     let grace = ratio(&used, &sum(by, &format!("{GRACE_USED}_sum"), WORKLOAD, range));
     format!("clamp_min(\n{grace}\n-\n{}, 0)", mean(by, DURATION, WORKLOAD, range))

@@ -1,10 +1,15 @@
-//! What `xtask tidy` asks of rules: that they are what the generator makes, and that each alert has a runbook and a test.
+//! What `xtask tidy` asks of rules: that they are what the generator makes, of metrics that there are, and that each alert has
+//! a runbook and a test.
 
 use super::settings::Settings;
 use super::{PLAIN, WRAPPED, alerts, files};
 
 /// Where runbooks are.
 const RUNBOOKS: &str = "docs/runbooks";
+/// What each of them says.
+const SECTIONS: [&str; 2] = ["\n## How to see it\n", "\n## What to change\n"];
+/// The agent's metrics.
+const METRICS: &str = "docs/metrics.md";
 /// Where the alerts' tests are, a file each.
 const TESTS: &str = "deploy/rules/tests";
 /// The cases that each alert's tests have, as their names begin.
@@ -30,12 +35,30 @@ pub(crate) fn check(paths: &[String], read: impl Fn(&str) -> Option<String>) -> 
     for path in paths.iter().filter(|path| rules(path) && !made(path)) {
         wrong.push((path.clone(), "no rules of this name are made by `cargo xtask rules`".to_owned()));
     }
+    let metrics = read(METRICS);
+    if metrics.is_none() {
+        wrong.push((METRICS.to_owned(), "missing: run `cargo xtask docs`".to_owned()));
+    }
+    let unknown = |path: &str, text: &str| -> Vec<(String, String)> {
+        let unknown = metrics.iter().flat_map(|page| unknown_metrics(text, page));
+        unknown.map(|name| (path.to_owned(), format!("{METRICS} has no {name}"))).collect()
+    };
+    for (path, text) in files.iter().filter(|(path, _)| path.starts_with(PLAIN)) {
+        wrong.extend(unknown(path, text));
+    }
     let alerts = alerts();
     for alert in &alerts {
         let runbook = format!("{RUNBOOKS}/{alert}.md");
         match read(&runbook) {
-            Some(text) if text.starts_with(&format!("# {alert}\n")) => {}
-            Some(_) => wrong.push((runbook, "does not begin with the alert's name as its heading".to_owned())),
+            Some(text) if !text.starts_with(&format!("# {alert}\n")) => {
+                wrong.push((runbook, "does not begin with the alert's name as its heading".to_owned()));
+            }
+            Some(text) => {
+                let missing = SECTIONS.iter().filter(|section| !text.contains(*section));
+                wrong
+                    .extend(missing.map(|section| (runbook.clone(), format!("has no section \"{}\"", section.trim()))));
+                wrong.extend(unknown(&runbook, &text));
+            }
             None => wrong.push((runbook, "missing: the alert has no runbook".to_owned())),
         }
         let tests = format!("{TESTS}/{alert}.yaml");
@@ -55,6 +78,19 @@ pub(crate) fn check(paths: &[String], read: impl Fn(&str) -> Option<String>) -> 
     wrong
 }
 
+/// The agent's metrics that a text names and the page about them has not.
+fn unknown_metrics<'a>(text: &'a str, page: &str) -> Vec<&'a str> {
+    // With colons it is recorded by a rule, which is checked elsewhere.
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !['_', ':'].contains(&c));
+    let named = words.filter(|word| word.starts_with("gracetrace_") && !word.contains(':'));
+    let is_there = |name: &str| page.contains(&format!("`{name}`"));
+    let of_histogram = |name: &str| {
+        let parts = ["_bucket", "_sum", "_count"].into_iter();
+        parts.filter_map(|part| name.strip_suffix(part)).any(is_there)
+    };
+    named.filter(|name| !is_there(name) && !of_histogram(name)).collect()
+}
+
 fn missing_cases<'a>(alert: &'a str, text: &'a str) -> impl Iterator<Item = String> {
     let has = |case: &str| text.contains(&format!("  - name: \"{case}: "));
     let missing = CASES.into_iter().filter(move |case| !has(case)).map(|case| format!("no test named \"{case}: …\""));
@@ -70,8 +106,9 @@ mod tests {
     fn tree() -> Vec<(String, String)> {
         let cases: String = CASES.map(|case| format!("  - name: \"{case}: x\"\n")).concat();
         let mut tree = files(&Settings::default());
+        tree.push((METRICS.to_owned(), include_str!("../../../docs/metrics.md").to_owned()));
         for alert in alerts() {
-            tree.push((format!("{RUNBOOKS}/{alert}.md"), format!("# {alert}\n")));
+            tree.push((format!("{RUNBOOKS}/{alert}.md"), format!("# {alert}\n{}", SECTIONS.concat())));
             tree.push((format!("{TESTS}/{alert}.yaml"), cases.clone()));
         }
         tree
@@ -111,6 +148,14 @@ mod tests {
         let mut tree = whole;
         tree.push(("deploy/overlays/prometheus-operator/pod-monitor.yaml".to_owned(), String::new()));
         assert_eq!(wrong(&tree), Vec::new());
+    }
+
+    #[test]
+    fn metrics_that_are_not_there_are_found() {
+        let page = "| `gracetrace_a_total` | … |\n| `gracetrace_b_seconds` | … |";
+        let text = "rate(gracetrace_a_total[1h]) + gracetrace_b_seconds_sum, x:gracetrace_c:y";
+        assert_eq!(unknown_metrics(text, page), [""; 0]);
+        assert_eq!(unknown_metrics("sum(gracetrace_a{x=\"y\"})", page), ["gracetrace_a"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The golden metrics as recording rules: per workload, and per cluster.
 
-use super::promql::{CLUSTER, HOUR, WINDOWS, WORKLOAD, events, from_zero, from_zero_expr, share};
+use super::promql::{CLUSTER, HOUR, WORKLOAD, events, share};
 use super::rule::{Group, Rule};
 use super::settings::{Settings, bucket};
 
@@ -104,13 +104,11 @@ impl Level {
 /// All of them: one group, so that a part and its whole are of one moment.
 pub(super) fn group(settings: &Settings) -> Group {
     let [workload, cluster] = &LEVELS;
-    let counted = WINDOWS.map(|window| Rule::record(from_zero(window), from_zero_expr(window))).to_vec();
     Group {
         name: "gracetrace-golden",
-        about: "Which agents are known to have counted from 0 in a window: what their new series begin with has happened in it, \
-                though increase() does not see it. Then the last hour of each workload over all nodes, and of each cluster.",
+        about: "The last hour of each workload over all nodes, and of each cluster. A counter's first value counts if its agent is \
+                known to have begun at 0 within the hour, which increase() would not see.",
         rules: [
-            counted,
             counts_of_workloads(settings),
             shares(workload),
             quantiles(workload),

@@ -28,8 +28,19 @@ const PLAIN: &str = "deploy/rules";
 /// Where the operator's are.
 const WRAPPED: &str = "deploy/overlays/prometheus-operator";
 
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask rules                                      write those in deploy/ anew
+  cargo xtask rules --runbooks https://wiki.example/runbooks/ --out my-rules
+                                                         alerts that link to where your runbooks are
+  cargo xtask rules --objective 0.999 --threshold-seconds 60 --out my-rules
+                                                         another SLO
+my-rules/rules is for rule_files of Prometheus, my-rules/prometheus-operator for kubectl apply -f.
+";
+
 /// Make the rules for Prometheus.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Rules {
     #[command(flatten)]
     settings: Settings,

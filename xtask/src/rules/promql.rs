@@ -1,10 +1,6 @@
 //! Pieces of PromQL.
-//!
-//! Terminations are rare: a workload may have one a day on a node. The first one makes a series that begins with 1, and
-//! `increase` counts from the first sample on, so it would see none of the firsts: in a cluster of many nodes that is most
-//! of them. [`events`] adds what a new series begins with, if its agent is known to have counted from 0 within the window:
-//! it began in it, or was scraped before it without that series. A Prometheus that is new to an old agent therefore does
-//! not take years of counts for a burst.
+
+use crate::counting::{self, Range};
 
 /// Labels of a workload's series. `cluster` is where several clusters share one Prometheus; elsewhere it is empty, and
 /// nothing of it is seen. Node, pod and instance are summed up: one workload runs on many nodes.
@@ -12,56 +8,19 @@ pub(super) const WORKLOAD: &[&str] = &["cluster", "namespace", "workload"];
 /// Labels of a cluster's series.
 pub(super) const CLUSTER: &[&str] = &["cluster"];
 
-/// A stretch of time in Prometheus' words, and in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) name: &'static str,
-    pub(super) seconds: u32,
+pub(super) const MINUTES_5: Range = Range { name: "5m", seconds: "300" };
+pub(super) const MINUTES_15: Range = Range { name: "15m", seconds: "900" };
+pub(super) const MINUTES_30: Range = Range { name: "30m", seconds: "1800" };
+pub(super) const HOUR: Range = Range { name: "1h", seconds: "3600" };
+
+/// How often something happened: the sum of a counter over all the agents that count it.
+pub(super) fn events(by: &[&str], selector: &str, range: Range) -> String {
+    format!("sum by ({}) (\n{}\n)", by.join(", "), indented(&counting::events(selector, range)))
 }
 
-pub(super) const MINUTES_5: Window = Window { name: "5m", seconds: 300 };
-pub(super) const MINUTES_15: Window = Window { name: "15m", seconds: 900 };
-pub(super) const MINUTES_30: Window = Window { name: "30m", seconds: 1_800 };
-pub(super) const HOUR: Window = Window { name: "1h", seconds: 3_600 };
-
-/// The windows that [`events`] can be asked for.
-pub(super) const WINDOWS: [Window; 4] = [MINUTES_5, MINUTES_15, MINUTES_30, HOUR];
-
-/// The name of the series that says which agents count from 0 in a window.
-pub(super) fn from_zero(window: Window) -> String {
-    format!("instance:gracetrace_counts_from_zero:bool{}", window.name)
-}
-
-/// What that series is.
-pub(super) fn from_zero_expr(Window { name, seconds }: Window) -> String {
-    format!(
-        "group by (cluster, instance) (gracetrace_build_info offset {name})
-or
-group by (cluster, instance) (
-    process_start_time_seconds > time() - {seconds}
-  and on (cluster, instance)
-    gracetrace_build_info
-)"
-    )
-}
-
-/// How often something happened in a window: the sum of a counter over all the agents that count it.
-pub(super) fn events(by: &[&str], selector: &str, window: Window) -> String {
-    let Window { name, .. } = window;
-    format!(
-        "sum by ({by}) (
-    increase({selector}[{name}])
-  or
-    label_replace(
-        (min_over_time({selector}[{name}]) unless {selector} offset {name})
-      and on (cluster, instance)
-        {from_zero},
-      \"counts\", \"first\", \"\", \"\"
-    )
-)",
-        by = by.join(", "),
-        from_zero = from_zero(window),
-    )
+fn indented(expr: &str) -> String {
+    let lines: Vec<String> = expr.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
 }
 
 /// A share: 0 where there is the whole and no part of it, and nothing where there is no whole.
@@ -69,7 +28,7 @@ pub(super) fn share(part: &str, whole: &str) -> String {
     format!("({part} or 0 * {whole})\n/\n({whole} > 0)")
 }
 
-/// Counts are extrapolated and not whole.
+/// Counts need not be whole: where an agent began anew they are extrapolated.
 pub(super) fn at_least(count: &str, minimum: u32) -> String {
     format!("round({count}) >= {minimum}")
 }
@@ -84,18 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_windows_are_their_seconds() {
-        for Window { name, seconds } in WINDOWS {
+    fn names_of_ranges_are_their_seconds() {
+        for Range { name, seconds } in [MINUTES_5, MINUTES_15, MINUTES_30, HOUR] {
             let (number, unit) = name.split_at(name.len() - 1);
             let unit = if unit == "m" { 60 } else { 3_600 };
-            assert_eq!(number.parse::<u32>().unwrap() * unit, seconds, "{name}");
+            assert_eq!((number.parse::<u32>().unwrap() * unit).to_string(), seconds, "{name}");
         }
     }
 
     #[test]
     fn every_agent_is_summed_up() {
         let expr = events(WORKLOAD, "x_total", HOUR);
-        assert!(expr.starts_with("sum by (cluster, namespace, workload) (\n    increase(x_total[1h])\n"), "{expr}");
-        assert!(expr.contains("instance:gracetrace_counts_from_zero:bool1h"), "{expr}");
+        assert!(expr.starts_with("sum by (cluster, namespace, workload) (\n  (\n"), "{expr}");
+        assert!(expr.ends_with("\n    increase(x_total[1h])\n)"), "{expr}");
     }
 }

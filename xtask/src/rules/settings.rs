@@ -5,8 +5,10 @@ use anyhow::{Result, ensure};
 /// Upper bounds of the agent's buckets of seconds (`SECONDS` in `agent/src/metrics/series.rs`), as text that has one
 /// spelling. Nothing between two of them can be told from the outside. The test with a real Prometheus holds the rules'
 /// buckets against those of a real agent.
-const BUCKETS: [&str; 16] =
-    ["0.1", "0.25", "0.5", "1", "2.5", "5", "10", "15", "20", "25", "30", "35", "45", "60", "120", "300"];
+const BUCKETS: [&str; 19] = [
+    "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "15", "20", "25", "30", "35", "45", "60", "120", "300", "600", "1800",
+    "3600",
+];
 
 /// The objective of the terminations' SLO, and what makes one a slow one.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]

@@ -1,9 +1,10 @@
 //! The objectives: terminations end in time, and without force. Alerts on several windows and burn rates (The Site
 //! Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts").
 
-use super::promql::{CLUSTER, MINUTES_5, MINUTES_30, Window, all_of, at_least, events, share};
+use super::promql::{CLUSTER, MINUTES_5, MINUTES_30, all_of, at_least, events, share};
 use super::rule::{Alert, Group, Rule, Severity};
 use super::settings::Settings;
+use crate::counting::Range;
 
 const ALL: &str = "gracetrace_termination_duration_seconds_count";
 const FORCED: &str = r#"gracetrace_pod_terminations_total{outcome="forced"}"#;
@@ -12,7 +13,7 @@ const FORCED: &str = r#"gracetrace_pod_terminations_total{outcome="forced"}"#;
 const KINDS: [&str; 3] = ["kubelet_terminations", "slow_terminations", "forced_terminations"];
 
 /// Windows that are counted from the agents' series. The hour is among the golden metrics.
-const SHORT: [Window; 2] = [MINUTES_5, MINUTES_30];
+const SHORT: [Range; 2] = [MINUTES_5, MINUTES_30];
 /// Windows that are too long for that: the series of three days would be too many samples. They are laid out with windows
 /// of 5 minutes, of which each event is in one; so they lag by as much.
 const LONG: [&str; 2] = ["6h", "3d"];

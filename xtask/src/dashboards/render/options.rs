@@ -17,6 +17,7 @@ pub(super) fn of(panel: &Panel) -> Value {
             "textMode": "auto",
             "wideLayout": true,
             "showPercentChange": false,
+            "percentChangeColorMode": "standard",
         }),
         Kind::TimeSeries(style) => json!({
             "legend": {
@@ -37,6 +38,7 @@ pub(super) fn of(panel: &Panel) -> Value {
             "minVizWidth": 8,
             "minVizHeight": 16,
             "maxVizHeight": 300,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         }),
         Kind::BarChart { label } => json!({
             "xField": label,
@@ -48,6 +50,7 @@ pub(super) fn of(panel: &Panel) -> Value {
             "groupWidth": 0.7,
             "fullHighlight": false,
             "xTickLabelRotation": 0,
+            "xTickLabelMaxLength": 0,
             "xTickLabelSpacing": 0,
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
             "tooltip": {"mode": "multi", "sort": "none"},

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::data_source;
 use crate::dashboards::model::Variable;
 
-/// What can be chosen to take ratios over. The first that fits is chosen.
-const WINDOWS: [&str; 6] = ["10m", "30m", "1h", "6h", "1d", "7d"];
-const DEFAULT_WINDOW: &str = "1h";
+/// What can be chosen to take ratios over, and its seconds.
+const WINDOWS: [(&str, &str); 6] =
+    [("10m", "600"), ("30m", "1800"), ("1h", "3600"), ("6h", "21600"), ("1d", "86400"), ("7d", "604800")];
+const DEFAULT_WINDOW: usize = 2;
 
 pub(super) fn value(variable: &Variable) -> Value {
     match variable {
@@ -52,19 +53,22 @@ pub(super) fn value(variable: &Variable) -> Value {
             })
         }
         Variable::Window => {
-            let option = |window: &str| json!({"selected": window == DEFAULT_WINDOW, "text": window, "value": window});
+            let options: Vec<Value> = (0..WINDOWS.len())
+                .map(|index| {
+                    let (text, value) = WINDOWS[index];
+                    json!({"selected": index == DEFAULT_WINDOW, "text": text, "value": value})
+                })
+                .collect();
             json!({
                 "name": "window",
                 "label": "Averaged over",
-                "type": "interval",
-                "query": WINDOWS.join(","),
-                "current": option(DEFAULT_WINDOW),
-                "options": WINDOWS.map(option),
-                "auto": false,
-                "auto_count": 30,
-                "auto_min": "10s",
+                "type": "custom",
+                "query": WINDOWS.map(|(text, value)| format!("{text} : {value}")).join(","),
+                "current": options[DEFAULT_WINDOW],
+                "options": options,
                 "hide": 0,
-                "refresh": 2,
+                "includeAll": false,
+                "multi": false,
                 "skipUrlSync": false,
             })
         }

@@ -1,12 +1,7 @@
 //! A real Prometheus scrapes the agent's metrics, in each format that it asks for. The metrics are those of the demo's
 //! recorded terminations.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod server;
-
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,15 +13,13 @@ use gracetrace::http::{self, Health};
 use gracetrace::metrics::{Format, Metrics, Settings};
 use gracetrace::pipeline::Pipeline;
 use gracetrace::recording::Reader;
-use serde_json::Value;
+use gracetrace_tests::prometheus::{Prometheus, configuration};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use self::server::Prometheus;
-
 /// An agent's server with the metrics of every recording.
 struct Agent {
-    address: SocketAddr,
+    address: String,
     metrics: Arc<Metrics>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -36,7 +29,7 @@ impl Agent {
     fn start() -> Agent {
         // Each was made after another boot.
         let metrics = Arc::new(Metrics::new(&Settings { keep: Duration::MAX, ..Settings::default() }));
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/recordings");
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let mut pipeline = Pipeline::new(Config::default(), Arc::default(), Arc::clone(&metrics));
             let mut reader = Reader::open(&path).unwrap();
@@ -57,7 +50,7 @@ impl Agent {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                sender.send(listener.local_addr().unwrap()).unwrap();
+                sender.send(listener.local_addr().unwrap().to_string()).unwrap();
                 http::serve(listener, Arc::new(state), async { drop(stopped.await) }).await;
             });
         });
@@ -84,14 +77,16 @@ impl Drop for Agent {
 
 const DURATION: &str = "gracetrace_termination_duration_seconds";
 
-fn number(value: &Value) -> f64 {
-    value.as_str().unwrap().parse().unwrap()
+/// One that scrapes the agent and has these features.
+fn prometheus(agent: &Agent, features: &[&str]) -> Prometheus {
+    Prometheus::with_features(&configuration(&[("gracetrace", &agent.address, false, &[])], &[]), features).unwrap()
 }
 
 /// The number that a query with one result gives.
-fn one(result: &Value) -> f64 {
-    assert_eq!(result.as_array().unwrap().len(), 1, "{result}");
-    number(&result[0]["value"][1])
+fn one(prometheus: &Prometheus, query: &str) -> f64 {
+    let found = prometheus.instant(query).unwrap();
+    assert_eq!(found.len(), 1, "{query}: {found:?}");
+    found[0].last().unwrap()
 }
 
 /// That these are numbers of the same computation in another order.
@@ -102,35 +97,31 @@ fn assert_close(found: f64, expect: f64) {
 #[test]
 fn native_histograms_come_by_protobuf() {
     let agent = Agent::start();
-    let prometheus = Prometheus::start(agent.address, "native-histograms,exemplar-storage");
+    let prometheus = prometheus(&agent, &["native-histograms"]);
     let (sum, count) = agent.histogram(DURATION);
     assert!(count >= 10.0, "{count}");
-    // A histogram in one sample is native: only protobuf can carry that.
-    let result = prometheus.query(&format!("sum({DURATION})"));
-    let histogram = &result[0]["histogram"][1];
-    assert_close(number(&histogram["count"]), count);
-    assert_close(number(&histogram["sum"]), sum);
-    assert!(histogram["buckets"].as_array().unwrap().len() > 1, "{histogram}");
-    let longest = one(&prometheus.query(&format!("histogram_quantile(1,sum({DURATION}))")));
-    assert!(longest >= sum / count, "{longest}");
-    assert_eq!(one(&prometheus.query("up")), 1.0);
-    let exemplars = prometheus.exemplars(DURATION);
+    // Only native ones have these functions, and only protobuf can carry those.
+    assert_close(one(&prometheus, &format!("histogram_count(sum({DURATION}))")), count);
+    assert_close(one(&prometheus, &format!("histogram_sum(sum({DURATION}))")), sum);
+    let [half, longest] =
+        ["0.5", "1"].map(|part| one(&prometheus, &format!("histogram_quantile({part}, sum({DURATION}))")));
+    assert!(half < longest && longest >= sum / count, "{half} {longest}: more than one bucket");
+    let exemplars = prometheus.exemplars(DURATION).unwrap();
     assert!(exemplars[0]["exemplars"][0]["labels"]["pod_uid"].is_string(), "{exemplars}");
-    let terminations = one(&prometheus.query("sum(gracetrace_pod_terminations_total)"));
+    let terminations = one(&prometheus, "sum(gracetrace_pod_terminations_total)");
     assert!(terminations >= count, "{terminations}");
 }
 
 #[test]
 fn classic_histograms_come_as_openmetrics() {
     let agent = Agent::start();
-    let prometheus = Prometheus::start(agent.address, "exemplar-storage");
+    let prometheus = prometheus(&agent, &[]);
     let (sum, count) = agent.histogram(DURATION);
-    assert_close(one(&prometheus.query(&format!("sum({DURATION}_count)"))), count);
-    assert_close(one(&prometheus.query(&format!("sum({DURATION}_sum)"))), sum);
+    assert_close(one(&prometheus, &format!("sum({DURATION}_count)")), count);
+    assert_close(one(&prometheus, &format!("sum({DURATION}_sum)")), sum);
     // As the rules name it.
-    let within = one(&prometheus.query(&format!("sum({DURATION}_bucket%7Ble=%2230.0%22%7D)")));
+    let within = one(&prometheus, &format!("sum({DURATION}_bucket{{le=\"30.0\"}})"));
     assert!(within > 0.0 && within <= count, "{within}");
-    assert_eq!(one(&prometheus.query("up")), 1.0);
-    let exemplars = prometheus.exemplars(&format!("{DURATION}_bucket"));
+    let exemplars = prometheus.exemplars(&format!("{DURATION}_bucket")).unwrap();
     assert!(exemplars[0]["exemplars"][0]["labels"]["pod_uid"].is_string(), "{exemplars}");
 }
