@@ -51,22 +51,27 @@ pub(crate) fn open(container: Tracked, key: u64, socket: Socket) -> bool {
 /// The same for one that a walk has found. `None` if it is counted already.
 #[inline(always)]
 pub(crate) fn open_found(container: Tracked, key: u64, socket: Socket) -> Option<bool> {
-    // SAFETY: only whether it is there is asked.
-    if unsafe { SOCKETS.get(key) }.is_some() {
+    if is_open(key) {
         return None;
     }
     if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
-        // SAFETY: as above.
-        return if unsafe { SOCKETS.get(key) }.is_some() { None } else { Some(false) };
+        return if is_open(key) { None } else { Some(false) };
     }
     state::add(open_count(container.counters(), &socket), 1);
     // The one that closes a socket says so first and then looks for the entry once more; so one of the two sees the other.
-    // SAFETY: as above.
+    // SAFETY: only whether it is there is asked.
     if unsafe { CLOSED.get(key) }.is_some() {
         close(key);
         return None;
     }
     Some(true)
+}
+
+/// Whether a connection is counted as open.
+#[inline(always)]
+pub(crate) fn is_open(key: u64) -> bool {
+    // SAFETY: only whether it is there is asked.
+    unsafe { SOCKETS.get(key) }.is_some()
 }
 
 /// Takes a connection off the count, if it was counted.

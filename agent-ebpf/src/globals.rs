@@ -147,6 +147,8 @@ globals! {
     connection_records,
     /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
     exit_passes_group_dead,
+    /// 1 when hooks that have a standby run it too
+    standbys,
     /// `net.hash_mix`
     net_hash_mix,
     /// `inet_sock.inet_sport`, from the start of the `sock`

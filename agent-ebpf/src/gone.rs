@@ -15,10 +15,10 @@ static GONE: HashMap<[u32; 4], Gone> = HashMap::with_max_entries(1_024, 0);
 #[map]
 static GONE_LEN: Array<u64> = Array::with_max_entries(1, 0);
 
-/// A connect of any process has failed.
+/// A connect of any process over TCP has failed.
 #[inline(always)]
 pub(crate) fn could_not_connect(sock: Sock<true>) -> Option<()> {
-    if is_empty() || !sock.is_tcp() {
+    if is_empty() {
         return None;
     }
     let gone = GONE.get_ptr_mut(sock.ends()?.peer)?;
@@ -47,7 +47,8 @@ pub(crate) fn connected(sock: Sock<true>, inbound: bool) -> Option<()> {
     Some(())
 }
 
+/// Whether there is none, as mostly.
 #[inline(always)]
-fn is_empty() -> bool {
+pub(crate) fn is_empty() -> bool {
     GONE_LEN.get(0).is_none_or(|len| *len == 0)
 }

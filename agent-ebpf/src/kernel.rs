@@ -326,9 +326,8 @@ pub(crate) fn exit_passes_group_dead() -> bool {
     global!(exit_passes_group_dead) != 0
 }
 
-/// Whether hooks that have a standby run it too. It takes a kernel that says which thread is a process's last: the second
-/// of two that both look like it would be taken for the standby of the first.
+/// Whether hooks that have a standby run it too.
 #[inline(always)]
 pub(crate) fn has_standbys() -> bool {
-    exit_passes_group_dead()
+    global!(standbys) != 0
 }

@@ -1,7 +1,7 @@
-//! The programs that run in the kernel. One file a hook in [`probes`]; what they share is in [`state`] (the maps),
-//! [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures), [`sock`] (sockets), [`segment`]
-//! (packets), [`connections`] (those that are counted), [`ports`] (who listens where) and [`gone`] (addresses of pods that
-//! have gone).
+//! The programs that run in the kernel. One file a hook in [`probes`]; what they share is in [`state`] (the maps), [`once`]
+//! (what is handled once), [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures), [`sock`]
+//! (sockets), [`segment`] (packets), [`connections`] (those that are counted), [`ports`] (who listens where) and [`gone`]
+//! (addresses of pods that have gone).
 //!
 //! Built for the target `bpfel-unknown-none` this is the object that the agent embeds; built for the host it is empty,
 //! so that one `cargo check --workspace` covers everything.
@@ -12,6 +12,8 @@
 mod probes;
 #[cfg(target_arch = "bpf")]
 mod state;
+#[cfg(target_arch = "bpf")]
+mod once;
 #[cfg(target_arch = "bpf")]
 mod tree;
 #[cfg(target_arch = "bpf")]

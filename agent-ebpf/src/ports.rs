@@ -56,10 +56,9 @@ pub(crate) fn is_of_a_pod(namespace: u64) {
     }
 }
 
-/// A socket begins to listen.
+/// A container's socket begins to listen.
 #[inline(always)]
-pub(crate) fn listens(sock: Sock<true>) -> Option<()> {
-    let container = state::container(sock.cgroup_id())?;
+pub(crate) fn listens(sock: Sock<true>, container: Tracked) -> Option<()> {
     let key = place(sock)?;
     tally(TALLY_PLACES, 1);
     let new = Port { owner: container.id, listening: 1, changed_at: state::now() };
@@ -110,10 +109,9 @@ pub(crate) fn listens_already<const TYPED: bool>(sock: Sock<TYPED>, container: T
     Some(())
 }
 
-/// A socket listens no more.
+/// A container's socket listens no more.
 #[inline(always)]
-pub(crate) fn listens_no_more(sock: Sock<true>) -> Option<()> {
-    let container = state::container(sock.cgroup_id())?;
+pub(crate) fn listens_no_more(sock: Sock<true>, container: Tracked) -> Option<()> {
     let key = place(sock)?;
     tally(TALLY_PLACES, 1);
     let new = Port { owner: container.id, listening: 0, changed_at: state::now() };

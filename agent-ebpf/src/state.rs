@@ -44,10 +44,6 @@ static WORDS: Array<u64> = Array::with_max_entries(WORD_COUNT, 0);
 #[map]
 pub(crate) static VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// What was told of processes, by start time, and hook and process id: where another may be about to tell it again.
-#[map]
-static TOLD: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(4_096, 0);
-
 /// Requests of httpGet hooks, by the cookie of the socket that sent them. Cookies are never reused; what is answered or
 /// never will be makes room when others come.
 #[map]
@@ -290,23 +286,4 @@ impl<T: 'static> Record<T> {
     pub(crate) fn submit(self) {
         self.0.submit(0);
     }
-}
-
-/// Whether the death of a process is told for the first time, where two threads can both look like the last one.
-#[inline(always)]
-pub(crate) fn first_death(start_time: u64, tgid: u32) -> bool {
-    TOLD.insert([start_time, u64::from(tgid)], 0, u64::from(BPF_NOEXIST)).is_ok()
-}
-
-/// Whether this run is to handle what a process does, where a hook has a standby: the first of the two does, the second
-/// finds what the first has left, and takes it away. If the kernel has left out one of them, its mark stays for the next
-/// pair, of which then the second handles it.
-#[inline(always)]
-pub(crate) fn first_of_two(hook: Hook, start_time: u64, tgid: u32) -> bool {
-    let key = [start_time, u64::from(tgid) | (hook as u64 + 1) << 32];
-    if TOLD.remove(key).is_ok() {
-        return false;
-    }
-    let _ = TOLD.insert(key, 0, 0);
-    true
 }

@@ -14,53 +14,76 @@ use gracetrace_ebpf::{
     CONNECTION_INBOUND, CONNECTION_LATE, CONNECTION_OPENED, Connection, Hook, Socket, WORD_SEEDING,
 };
 
+use crate::once::Once;
 use crate::sock::{Ends, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
 use crate::state::{self, Record, Tracked};
-use crate::{connections, gone, ports};
+use crate::{connections, gone, kernel, ports};
 
 const HOOK: Hook = Hook::InetSockSetState;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    handle(&ctx);
+    handle::<false>(&ctx);
+    0
+}
+
+/// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state_standby(ctx: BtfTracePointContext) -> i32 {
+    handle::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn handle(ctx: &BtfTracePointContext) -> Option<()> {
+fn handle<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
     let sock = Sock::<true>(ctx.arg(0));
     if new == TCP_ESTABLISHED {
         if old == TCP_SYN_RECV {
-            established(sock, true)
+            established::<STANDBY>(sock, true)
         } else if old == TCP_SYN_SENT {
-            established(sock, false)
+            established::<STANDBY>(sock, false)
         } else {
             None
         }
     } else if is_open(old) && !is_open(new) {
         // By the socket, not by its cgroup: that may not be tracked any more, and the entry must go.
-        closed(sock, old, new == TCP_CLOSE)
+        closed::<STANDBY>(sock, old, new)
     } else if old == TCP_SYN_SENT && new == TCP_CLOSE {
-        failed(sock)
+        failed::<STANDBY>(sock)
     } else if new == TCP_LISTEN {
-        ports::listens(sock)
-    } else if old == TCP_LISTEN {
-        ports::listens_no_more(sock)
+        let container = state::container(sock.cgroup_id())?;
+        if Once::Socket(sock, new).is_mine::<STANDBY>() { ports::listens(sock, container) } else { None }
+    } else if old == TCP_LISTEN && new == TCP_CLOSE {
+        // A new connection's socket is a copy of its listener, and goes from LISTEN to SYN_RECV (`inet_csk_clone_lock`).
+        let container = state::container(sock.cgroup_id())?;
+        if Once::Socket(sock, new).is_mine::<STANDBY>() { ports::listens_no_more(sock, container) } else { None }
     } else {
         None
     }
 }
 
 #[inline(always)]
-fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
+fn established<const STANDBY: bool>(sock: Sock<true>, inbound: bool) -> Option<()> {
+    // What is counted has an entry, and needs no other mark.
+    if STANDBY && connections::is_open(sock.key()) {
+        return None;
+    }
     let entry = state::any_cgroup(sock.cgroup_id())?;
     if entry.kind == CGROUP_KIND_ANCESTOR || !sock.is_tcp() {
         return None;
     }
+    let once = Once::Socket(sock, TCP_ESTABLISHED);
+    if STANDBY && once.is_handled() {
+        return None;
+    }
     if entry.kind == CGROUP_KIND_KUBELET {
-        return if inbound { None } else { connections::set_kubelet(sock) };
+        if inbound {
+            return None;
+        }
+        once.set_handled::<STANDBY>();
+        return connections::set_kubelet(sock);
     }
     let container = Tracked::of(entry.owner)?;
     gone::connected(sock, inbound);
@@ -68,6 +91,7 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
     let ends = sock.ends()?;
     if sock.is_within_pod(&ends) {
         if inbound {
+            once.set_handled::<STANDBY>();
             // SAFETY: only the address is taken.
             state::add(unsafe { &raw mut (*counters).internal }, 1);
         }
@@ -75,6 +99,7 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
     }
     let now = state::now();
     if inbound && connections::is_kubelet(sock, &ends, now) {
+        once.set_handled::<STANDBY>();
         // SAFETY: only the address is taken.
         state::add(unsafe { &raw mut (*counters).kubelet }, 1);
         return None;
@@ -98,6 +123,7 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
     state::add(total, 1);
     let socket = Socket { cgroup: container.id, opened_at: now, flags: u64::from(flags) };
     if !connections::open(container, sock.key(), socket) {
+        once.set_handled::<STANDBY>();
         container.count_lost(HOOK);
     }
     if container.is_watched() {
@@ -107,18 +133,26 @@ fn established(sock: Sock<true>, inbound: bool) -> Option<()> {
 }
 
 #[inline(always)]
-fn closed(sock: Sock<true>, old: i32, aborted: bool) -> Option<()> {
+fn closed<const STANDBY: bool>(sock: Sock<true>, old: i32, new: i32) -> Option<()> {
     let key = sock.key();
+    let once = Once::Socket(sock, new);
+    // Whoever takes the entry out handles it: the standby finds none where the first has.
     let (container, socket) = match connections::close(key) {
-        Some(it) => it,
+        Some(it) => {
+            if kernel::has_standbys() && state::word(WORD_SEEDING) != 0 {
+                once.set_handled::<STANDBY>();
+            }
+            it
+        }
         None if state::word(WORD_SEEDING) == 0 => return None,
+        None if STANDBY && once.is_handled() => return None,
         None => {
             connections::set_closed(key);
             connections::close(key)?
         }
     };
     let mut flags = socket.flags as u32;
-    if aborted {
+    if new == TCP_CLOSE {
         flags |= CONNECTION_ABORTED;
         // SAFETY: only the address is taken.
         state::add(unsafe { &raw mut (*container.counters()).aborted }, 1);
@@ -132,20 +166,24 @@ fn closed(sock: Sock<true>, old: i32, aborted: bool) -> Option<()> {
 }
 
 #[inline(always)]
-fn failed(sock: Sock<true>) -> Option<()> {
+fn failed<const STANDBY: bool>(sock: Sock<true>) -> Option<()> {
     let entry = state::any_cgroup(sock.cgroup_id());
     if entry.is_some_and(|entry| entry.kind == CGROUP_KIND_KUBELET) {
+        // Once only, by itself.
         return ports::take_back(sock);
+    }
+    let entry = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR);
+    if (entry.is_none() && gone::is_empty()) || !sock.is_tcp() {
+        return None;
+    }
+    if !Once::Socket(sock, TCP_CLOSE).is_mine::<STANDBY>() {
+        return None;
     }
     // Whoever it is: it need not be a pod's.
     gone::could_not_connect(sock);
-    let entry = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR)?;
-    let container = Tracked::of(entry.owner)?;
-    let ends = sock.ends()?;
+    let container = Tracked::of(entry?.owner)?;
     // Within the pod, too: a sidecar that is reached at a loopback address stands for whom it connects to.
-    if !sock.is_tcp() {
-        return None;
-    }
+    let ends = sock.ends()?;
     // SAFETY: only the address is taken.
     state::add(unsafe { &raw mut (*container.counters()).outbound_failed }, 1);
     if container.is_watched() {

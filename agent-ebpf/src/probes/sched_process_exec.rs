@@ -12,6 +12,7 @@ use aya_log_ebpf::debug;
 use gracetrace_ebpf::{ARGV_LEN, Exec, FILENAME_LEN, FLAG_ENTERED, FLAG_INIT, Hook};
 
 use crate::kernel::{self, Task};
+use crate::once::Once;
 use crate::state::{self, Record};
 use crate::{ports, tree};
 
@@ -20,19 +21,19 @@ const FILENAME_WORDS: usize = FILENAME_LEN / 8;
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    handle(&ctx);
+    handle::<false>(&ctx);
     0
 }
 
 /// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec_standby(ctx: BtfTracePointContext) -> i32 {
-    handle(&ctx);
+    handle::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn handle(ctx: &BtfTracePointContext) -> Option<()> {
+fn handle<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: the helper takes nothing.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
     let container = state::container(cgroup)?;
@@ -64,7 +65,9 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     if !entered && !init {
         return None;
     }
-    if kernel::has_standbys() && !state::first_of_two(HOOK, task.start_time(), tgid) {
+    let (arg_start, arg_len) = task.arguments()?;
+    // Told from the next one of this process by where its arguments are.
+    if !Once::Process(HOOK, task.start_time() ^ arg_start << 16, tgid).is_mine::<STANDBY>() {
         return None;
     }
 
@@ -73,7 +76,6 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
     unsafe {
         kernel::read_string(filename.as_mut_ptr().cast(), FILENAME_LEN, kernel::binprm_filename(ctx.arg(2)));
     }
-    let (arg_start, arg_len) = task.arguments()?;
     if is_runtime(&filename, arg_start, arg_len) {
         debug!(ctx, "exec of {}: the runtime itself, skipped", tgid);
         return None;

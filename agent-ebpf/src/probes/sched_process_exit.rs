@@ -9,6 +9,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use gracetrace_ebpf::{Exit, FLAG_ENTERED, FLAG_INIT, Hook};
 
 use crate::kernel::{self, Task};
+use crate::once::Once;
 use crate::state::{self, Record};
 use crate::tree;
 
@@ -16,19 +17,19 @@ const HOOK: Hook = Hook::SchedProcessExit;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    handle(&ctx);
+    handle::<false>(&ctx);
     0
 }
 
 /// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
 #[btf_tracepoint(function = "sched_process_exit")]
 fn sched_process_exit_standby(ctx: BtfTracePointContext) -> i32 {
-    handle(&ctx);
+    handle::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn handle(ctx: &BtfTracePointContext) -> Option<()> {
+fn handle<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: the helper takes nothing.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
     let container = state::container(cgroup)?;
@@ -37,7 +38,7 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let tgid = task.tgid();
-    if kernel::has_standbys() && !state::first_of_two(HOOK, task.start_time(), tgid) {
+    if !Once::Process(HOOK, task.start_time(), tgid).is_mine::<STANDBY>() {
         return None;
     }
     let mut cpu_ns = task.cpu_ns();
@@ -71,7 +72,9 @@ fn handle(ctx: &BtfTracePointContext) -> Option<()> {
                 // execute its command.
                 return None;
             }
-            if !kernel::exit_passes_group_dead() && !state::first_death(task.group_leader().start_time(), tgid) {
+            // Two threads may both look like the last one.
+            let death = Once::Process(HOOK, task.group_leader().start_time(), tgid);
+            if !kernel::exit_passes_group_dead() && !death.is_first() {
                 return None;
             }
         }

@@ -140,6 +140,7 @@ impl Run {
             disable: self.disable_hook,
             stats: self.kernel_stats,
             debug: self.debug_probes,
+            standbys: probe::Standbys::WhereNeeded,
         })?;
         give_memory_back();
         let metrics = Arc::new(Metrics::new(&self.metrics.into()));

@@ -155,6 +155,11 @@ impl<'a> Btf<'a> {
         self.named(kind::FUNC, name).next().is_some()
     }
 
+    /// Whether there is a variable of this name. Kernels tell of those that each CPU has one of.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.named(kind::VAR, name).next().is_some()
+    }
+
     fn member_of(&self, mut structure: Type<'a>, path: &str) -> Option<Member> {
         let mut offset = 0;
         let mut size = 0;

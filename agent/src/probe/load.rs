@@ -44,6 +44,20 @@ pub struct Options {
     pub disable: Vec<Hook>,
     /// Let the kernel take the time of each run. It does so for all programs on the machine, and that costs time too.
     pub stats: bool,
+    /// Which programs of hooks that have a standby are to run.
+    pub standbys: Standbys,
+}
+
+/// Which programs of hooks that have a standby run ([`Hook::standby`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Standbys {
+    /// Both where the kernel leaves out runs of programs, elsewhere the first alone.
+    #[default]
+    WhereNeeded,
+    /// Both.
+    Everywhere,
+    /// The standby alone, as if the kernel left out every run of the first.
+    Alone,
 }
 
 impl Default for Options {
@@ -55,6 +69,7 @@ impl Default for Options {
             debug: false,
             disable: Vec::new(),
             stats: false,
+            standbys: Standbys::default(),
         }
     }
 }
@@ -99,6 +114,9 @@ pub enum LoadError {
     /// Open files.
     #[error("cannot walk over open files: {0}")]
     Walk(#[source] io::Error),
+    /// Standbys.
+    #[error("this kernel does not say which thread is a process's last (Linux 6.16): hooks can't have standbys")]
+    NoStandbys,
     /// Statistics.
     #[error("cannot have the kernel take the time of the programs: {}", reason(.0))]
     Stats(#[source] aya::sys::SyscallError),
@@ -118,6 +136,9 @@ pub(super) fn load(options: &Options) -> Result<Probe, LoadError> {
 }
 
 fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result<Probe, LoadError> {
+    if options.standbys != Standbys::WhereNeeded && !offsets.can_have_standbys() {
+        return Err(LoadError::NoStandbys);
+    }
     allow_memory();
     let mut programs = set_up(options, offsets).map_err(refused)?;
     let stats = if options.stats { Some(enable_stats(Stats::RunTime).map_err(LoadError::Stats)?) } else { None };
@@ -132,7 +153,7 @@ fn load_with(options: &Options, offsets: &Offsets, kernel_types: &Btf) -> Result
             let loaded = match hook {
                 Hook::IterTaskFile => seeding::load(&mut programs, kernel_types).map(|()| None),
                 _ if hook.sees_packets() => packets.load(&mut programs, hook).map(|()| Some(NOWHERE.to_owned())),
-                _ => attach(&mut programs, hook, offsets, kernel_types).map(|()| None),
+                _ => attach(&mut programs, hook, options, offsets, kernel_types).map(|()| None),
             };
             match loaded {
                 Ok(missing) => missing,
@@ -172,7 +193,11 @@ pub(super) fn take_map(programs: &mut Ebpf, map: &'static str) -> Result<Map, Lo
 }
 
 fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
-    let globals = Globals { connection_records: options.connection_records, ..offsets.globals };
+    let globals = Globals {
+        connection_records: options.connection_records,
+        standbys: u32::from(has_standbys(options, offsets)),
+        ..offsets.globals
+    };
     // `Level::Debug` of aya-log, or lower than any: then the programs are verified without their messages.
     let level = if options.debug { aya_log::Level::Debug as u8 } else { 0 };
     let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
@@ -187,13 +212,25 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .load(OBJECT)
 }
 
+fn has_standbys(options: &Options, offsets: &Offsets) -> bool {
+    options.standbys != Standbys::WhereNeeded || offsets.preempts
+}
+
 /// Attaches a hook's program, and its standby where there is to be one: both, or none of them.
-fn attach(programs: &mut Ebpf, hook: Hook, offsets: &Offsets, kernel_types: &Btf) -> Result<(), ProgramError> {
+fn attach(
+    programs: &mut Ebpf,
+    hook: Hook,
+    options: &Options,
+    offsets: &Offsets,
+    kernel_types: &Btf,
+) -> Result<(), ProgramError> {
     if hook == Hook::TcpSendReset && offsets.reset == ResetForm::Functions {
         return attach_functions(programs, kernel_types);
     }
-    let standby = hook.standby().filter(|_| offsets.has_standbys());
-    let names = [Some(hook.name()), standby].into_iter().flatten();
+    let standby = hook.standby().filter(|_| has_standbys(options, offsets));
+    let first = if standby.is_some() && options.standbys == Standbys::Alone { None } else { Some(hook.name()) };
+    // Programs run in the order in which they were attached (`func_add` in kernel/tracepoint.c).
+    let names = [first, standby].into_iter().flatten();
     for name in names.clone() {
         let attached = tracepoint(programs, name).and_then(|program| {
             program.load(hook.name(), kernel_types)?;

@@ -8,6 +8,9 @@ use super::btf::Btf;
 /// The functions that answer with a reset. The second is not there in a kernel without IPv6.
 pub(super) const RESET_FUNCTIONS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
 
+/// What `DEFINE_SRCU_FAST(tracepoint_srcu)` in kernel/tracepoint.c has for each CPU.
+const TRACEPOINT_SRCU: &str = "tracepoint_srcu_srcu_data";
+
 /// The globals, and what the kernel does not have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offsets {
@@ -15,6 +18,8 @@ pub(super) struct Offsets {
     pub(super) globals: Globals,
     /// What tells of a SYN that is refused.
     pub(super) reset: ResetForm,
+    /// Whether the kernel preempts programs of tracepoints, and so leaves out runs of them.
+    pub(super) preempts: bool,
     missing: Vec<(&'static [Hook], String)>,
 }
 
@@ -45,6 +50,9 @@ impl Offsets {
         }
         let arguments = btf.tracepoint(Hook::SchedProcessExit.name()).unwrap_or_default();
         offsets.globals.exit_passes_group_dead = u32::from(arguments.len() > 1);
+        // Tracepoints are under SRCU, and no longer without preemption, since commit a46023d5616e ("tracing: Guard
+        // __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast"). Until 6.12 the idle task's were under one of that name.
+        offsets.preempts = offsets.can_have_standbys() && btf.has_variable(TRACEPOINT_SRCU);
         let arguments = btf.tracepoint(Hook::MarkVictim.name()).unwrap_or_default();
         offsets.globals.mark_victim_form =
             if arguments.first() == Some(&true) { MARK_VICTIM_TASK } else { MARK_VICTIM_PID };
@@ -56,8 +64,9 @@ impl Offsets {
         self.missing.iter().find(|(hooks, _)| hooks.contains(&hook)).map(|(_, what)| what.as_str())
     }
 
-    /// Whether hooks that have a standby run it too: `has_standbys` in the programs says why not everywhere.
-    pub(super) fn has_standbys(&self) -> bool {
+    /// Whether hooks can have a standby. It takes a kernel that says which thread is a process's last: the second of two that
+    /// both look like it would be taken for the standby of the first.
+    pub(super) fn can_have_standbys(&self) -> bool {
         self.globals.exit_passes_group_dead != 0
     }
 
@@ -245,7 +254,7 @@ mod tests {
     }
 
     /// What is different in kernels, and nothing else.
-    fn forms(cgroup: Option<&str>, exit: usize, victim_is_task: bool) -> Offsets {
+    fn forms(cgroup: Option<&str>, exit: usize, victim_is_task: bool, srcu: bool) -> Offsets {
         let mut types = Builder::default();
         let int = types.add("int", kind::INT, 0, 4, &[32]);
         let word = types.add("u64", kind::INT, 0, 8, &[64]);
@@ -255,25 +264,30 @@ mod tests {
         types.structure("sock", kind::STRUCT, 24, 0, &[("sk_protocol", int, 0), ("sk_cgrp_data", data, 128)]);
         types.tracepoint("sched_process_exit", &[task, int][..exit]);
         types.tracepoint("mark_victim", &[if victim_is_task { task } else { int }]);
+        if srcu {
+            types.add(TRACEPOINT_SRCU, kind::VAR, 0, data, &[0]);
+        }
         Offsets::resolve(&Btf::parse(&types.bytes()).unwrap())
     }
 
     #[test]
     fn forms_are_those_of_the_types_not_of_a_version() {
-        let old = forms(Some("val"), 1, false);
+        let old = forms(Some("val"), 1, false, true);
         assert_eq!((old.globals.sock_cgroup, old.globals.sock_cgroup_form), (16, SOCK_CGROUP_TAGGED));
         assert_eq!(old.globals.exit_passes_group_dead, 0);
-        assert!(!old.has_standbys());
+        assert!(!old.can_have_standbys() && !old.preempts);
         assert_eq!(old.globals.mark_victim_form, MARK_VICTIM_PID);
 
-        let new = forms(Some("cgroup"), 2, true);
+        let new = forms(Some("cgroup"), 2, true, true);
         assert_eq!((new.globals.sock_cgroup, new.globals.sock_cgroup_form), (16, SOCK_CGROUP_POINTER));
         assert_eq!(new.globals.exit_passes_group_dead, 1);
-        assert!(new.has_standbys());
+        assert!(new.preempts);
+        // Between them the idle task had no tracepoints of its own.
+        assert!(!forms(Some("cgroup"), 2, true, false).preempts);
         assert_eq!(new.globals.mark_victim_form, MARK_VICTIM_TASK);
 
         // Built without CONFIG_SOCK_CGROUP_DATA.
-        let without = forms(None, 2, true);
+        let without = forms(None, 2, true, true);
         let lacks = |what: &str| without.missing.iter().any(|(hooks, lacks)| lacks == what && hooks == &SOCKET);
         assert!(lacks("sock.sk_cgrp_data.cgroup"), "{:?}", without.missing);
     }

@@ -71,12 +71,12 @@ async fn every_end(listen: IpAddr, reach: IpAddr) {
 }
 
 #[tokio::test]
-async fn every_end_v4() {
+pub(crate) async fn every_end_v4() {
     every_end(V4.into(), V4.into()).await;
 }
 
 #[tokio::test]
-async fn every_end_v6() {
+pub(crate) async fn every_end_v6() {
     every_end(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()).await;
 }
 
@@ -102,7 +102,7 @@ async fn a_half_closed_connection_is_open() {
 }
 
 #[tokio::test]
-async fn a_process_for_each_connection() {
+pub(crate) async fn a_process_for_each_connection() {
     let pod = Cgroup::slice("fork");
     let mut watch = Watch::new();
     watch.track(&pod);
@@ -122,7 +122,7 @@ async fn a_process_for_each_connection() {
 }
 
 #[tokio::test]
-async fn outbound_connections_that_fail() {
+pub(crate) async fn outbound_connections_that_fail() {
     let pod = Cgroup::slice("failed");
     let mut watch = Watch::new();
     watch.track(&pod);

@@ -10,7 +10,7 @@ fn words(argv: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn argv_of_a_process_that_lives_under_a_millisecond() {
+pub(crate) async fn argv_of_a_process_that_lives_under_a_millisecond() {
     let slice = Cgroup::slice("short");
     let mut watch = Watch::new();
     let id = watch.track(&slice);
@@ -83,7 +83,7 @@ async fn the_first_process_is_the_init_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn exit_statuses() {
+pub(crate) async fn exit_statuses() {
     let slice = Cgroup::slice("status");
     let mut watch = Watch::new();
     watch.track(&slice);

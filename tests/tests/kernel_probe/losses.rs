@@ -10,7 +10,7 @@ use crate::part;
 use crate::watch::Watch;
 
 #[tokio::test]
-async fn what_does_not_fit_is_counted() {
+pub(crate) async fn what_does_not_fit_is_counted() {
     let slice = Cgroup::slice("tiny");
     let (lossy, quiet) = (slice.child("lossy"), slice.child("quiet"));
     let mut watch = Watch::with(&Options { ring_bytes: 1, ..Options::default() });
@@ -45,7 +45,7 @@ async fn what_does_not_fit_is_counted() {
 }
 
 #[tokio::test]
-async fn connections_without_room_are_counted() {
+pub(crate) async fn connections_without_room_are_counted() {
     let slice = Cgroup::slice("room");
     let mut watch = Watch::with(&Options { max_connections: 1, ..Options::default() });
     let id = watch.track(&slice);

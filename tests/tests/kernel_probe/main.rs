@@ -18,6 +18,7 @@ mod cgroups;
 mod http_hooks;
 mod kubelet;
 mod losses;
+mod standbys;
 mod loading;
 mod oom;
 mod part;

@@ -51,7 +51,7 @@ async fn before_and_after(listen: &str, clients: IpAddr) {
 }
 
 #[tokio::test]
-async fn v4() {
+pub(crate) async fn v4() {
     before_and_after("listen 10.99.0.1:8080", V4).await;
 }
 
@@ -83,7 +83,7 @@ async fn a_port_of_the_kernels_choice() {
 }
 
 #[tokio::test]
-async fn the_last_of_several_listeners_counts() {
+pub(crate) async fn the_last_of_several_listeners_counts() {
     let slice = Cgroup::slice("shared");
     let mut watch = Watch::new();
     watch.track(&slice);
@@ -104,13 +104,20 @@ async fn the_last_of_several_listeners_counts() {
 }
 
 #[tokio::test]
-async fn refused_where_it_listens_is_nobodys() {
+pub(crate) async fn refused_where_it_listens_is_nobodys() {
     let slice = Cgroup::slice("elsewhere");
     let mut watch = Watch::new();
     watch.track(&slice);
     let mut pod = Listener::in_pod(&slice);
     pod.tell("listen 10.99.0.1:8080");
-    pod.refuse((Ipv4Addr::new(10, 99, 0, 2), 8080), 3);
+    let elsewhere = (Ipv4Addr::new(10, 99, 0, 2), 8080);
+    pod.refuse(elsewhere, 3);
+    assert_eq!(refused(&watch.snapshot(&slice).await), (0, 0));
+    // Connections come and go, the listener stays.
+    for _ in 0..3 {
+        drop(pod.connect((V4, 8080)));
+    }
+    pod.refuse(elsewhere, 3);
     assert_eq!(refused(&watch.snapshot(&slice).await), (0, 0));
 }
 
@@ -258,7 +265,7 @@ async fn the_agent_hears_of_counts_without_a_record() {
 }
 
 #[tokio::test]
-async fn probes_of_the_kubelet_are_no_clients() {
+pub(crate) async fn probes_of_the_kubelet_are_no_clients() {
     let slice = Cgroup::slice("probes");
     let (container, kubelet_cgroup) = (slice.child("container"), slice.child("kubelet"));
     let mut watch = Watch::new();

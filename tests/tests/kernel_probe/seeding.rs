@@ -18,7 +18,7 @@ fn counts(counters: &Counters) -> [u64; 4] {
 }
 
 #[tokio::test]
-async fn both_ways_and_shared_between_processes() {
+pub(crate) async fn both_ways_and_shared_between_processes() {
     let (pod, outside) = (Cgroup::slice("older"), Cgroup::slice("clients"));
     let (mut inside, mut client) = (Steps::start(&pod), Steps::start(&outside));
     let address = SocketAddr::from((V4, inside.listen(Ipv6Addr::UNSPECIFIED).port()));
@@ -125,7 +125,7 @@ async fn a_server_that_does_not_listen_any_more() {
 
 /// However a search and the end of a connection overlap, it is taken off.
 #[tokio::test]
-async fn connections_that_end_during_the_search() {
+pub(crate) async fn connections_that_end_during_the_search() {
     const CLIENTS: usize = 400;
     let pod = Cgroup::slice("race");
     let mut server = Steps::start(&pod);

@@ -88,7 +88,7 @@ async fn outbound_connections_belong_to_the_client() {
 }
 
 #[tokio::test]
-async fn connections_after_the_stop_signal_are_late() {
+pub(crate) async fn connections_after_the_stop_signal_are_late() {
     let slice = Cgroup::slice("late");
     let mut watch = Watch::new();
     watch.track(&slice);
@@ -140,7 +140,7 @@ async fn a_reset_connection_is_taken_off() {
 }
 
 #[tokio::test]
-async fn sockets_that_outlive_their_container_leave_nothing() {
+pub(crate) async fn sockets_that_outlive_their_container_leave_nothing() {
     let slice = Cgroup::slice("outlive");
     let (a, b) = (slice.child("a"), slice.child("b"));
     let mut watch = Watch::new();

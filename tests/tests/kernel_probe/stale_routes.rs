@@ -28,7 +28,7 @@ fn network(slice: &Cgroup) -> Listener {
 }
 
 #[tokio::test]
-async fn connects_to_an_address_that_is_gone() {
+pub(crate) async fn connects_to_an_address_that_is_gone() {
     let slice = Cgroup::slice("stale");
     let mut watch = Watch::new();
     let net = network(&slice);
@@ -55,7 +55,7 @@ async fn connects_to_an_address_that_is_gone() {
 }
 
 #[tokio::test]
-async fn an_address_that_a_container_has_again() {
+pub(crate) async fn an_address_that_a_container_has_again() {
     let slice = Cgroup::slice("again");
     let mut watch = Watch::new();
     watch.track(&slice);

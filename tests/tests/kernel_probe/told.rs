@@ -16,7 +16,7 @@ const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const STOPPABLE: &str = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
 
 #[tokio::test]
-async fn a_container_that_the_agent_watches() {
+pub(crate) async fn a_container_that_the_agent_watches() {
     let (pod, outside) = (Cgroup::slice("watched"), Cgroup::slice("clients"));
     let mut watch = Watch::new();
     let id = watch.track(&pod);
@@ -78,7 +78,7 @@ async fn a_container_that_the_agent_watches() {
 }
 
 #[tokio::test]
-async fn the_kernel_sees_by_itself_when_one_ends() {
+pub(crate) async fn the_kernel_sees_by_itself_when_one_ends() {
     let pod = Cgroup::slice("ending");
     let mut watch = Watch::new();
     watch.track(&pod);

@@ -13,7 +13,7 @@ async fn container(watch: &mut Watch, slice: &Cgroup) -> crate::container::Init 
 }
 
 #[tokio::test]
-async fn processes_of_a_hook_are_counted() {
+pub(crate) async fn processes_of_a_hook_are_counted() {
     let slice = Cgroup::slice("tree");
     let mut watch = Watch::new();
     let _init = container(&mut watch, &slice).await;

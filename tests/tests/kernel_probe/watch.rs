@@ -1,12 +1,25 @@
 //! A loaded probe, and what it has said so far.
 
+use std::cell::Cell;
+
 use gracetrace::model::{
     BootTime, CgroupId, CgroupKind, Connection, Counters, Event, Exec, Exit, Kind, Pid, SignalSent,
 };
-use gracetrace::probe::{Batch, Losses, Options, Probe};
+use gracetrace::probe::{Batch, Losses, Options, Probe, Standbys};
 use tokio::time::timeout;
 
 use crate::container::{Cgroup, PATIENCE};
+
+thread_local! {
+    /// Which programs a probe of this thread loads, of hooks that have a standby.
+    static STANDBYS: Cell<Standbys> = const { Cell::new(Standbys::WhereNeeded) };
+}
+
+/// Runs a test of another module with other programs.
+pub(crate) fn with_standbys(standbys: Standbys, test: fn()) {
+    STANDBYS.set(standbys);
+    test();
+}
 
 pub(crate) struct Watch {
     pub(crate) probe: Probe,
@@ -20,7 +33,8 @@ impl Watch {
     }
 
     pub(crate) fn with(options: &Options) -> Watch {
-        let probe = Probe::load(options).unwrap_or_else(|error| panic!("{error}"));
+        let options = Options { standbys: STANDBYS.get(), ..options.clone() };
+        let probe = Probe::load(&options).unwrap_or_else(|error| panic!("{error}"));
         Watch { probe, events: Vec::new() }
     }
 

@@ -16,7 +16,7 @@ fn totals(counters: &Counters) -> [u64; 4] {
 }
 
 #[tokio::test]
-async fn a_pods_own_loopback_device() {
+pub(crate) async fn a_pods_own_loopback_device() {
     let pod = Cgroup::slice("loopback");
     let mut watch = Watch::new();
     let id = watch.track(&pod);
@@ -48,7 +48,7 @@ async fn a_pods_own_loopback_device() {
 }
 
 #[tokio::test]
-async fn a_pods_own_address_and_anothers() {
+pub(crate) async fn a_pods_own_address_and_anothers() {
     let (node, one, other) = (Cgroup::slice("node"), Cgroup::slice("one"), Cgroup::slice("other"));
     let mut watch = Watch::new();
     watch.track(&one);
@@ -101,7 +101,7 @@ async fn the_kubelet_is_no_client(listen: IpAddr, reach: IpAddr) {
 }
 
 #[tokio::test]
-async fn the_kubelet_is_no_client_v4() {
+pub(crate) async fn the_kubelet_is_no_client_v4() {
     the_kubelet_is_no_client(V4.into(), V4.into()).await;
 }
 

@@ -27,7 +27,7 @@ From the kernel's BTF, never from its version:
 | the cgroup of a socket | a tagged word, `sk_cgrp_data.val` (before 5.15) | a pointer, `sk_cgrp_data.cgroup` |
 | the OOM killer's victim | its thread id | its task (6.8) |
 | the last thread of a process | the one that leaves `signal->live` at 0; of two, the first | `group_dead` of `sched_process_exit` (6.16) |
-| runs that the kernel leaves out | none: programs of tracepoints are not preempted | exec and exit have a second program each, where there is `group_dead` |
+| runs that the kernel leaves out | of a packet that interrupts a program: programs of tracepoints are not preempted | exec, exit and changes of sockets have a second program each, where tracepoints are under SRCU (seen on 7.3) |
 
 Where a structure, a member or a tracepoint is not there, or the verifier refuses a program, the hook is missing: the agent says so
 when it starts, with the verifier's last words and with what is not measured then, and `gracetrace_hook_attached` is 0. All hooks are in the
