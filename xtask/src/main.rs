@@ -97,7 +97,7 @@ enum Task {
     Rules(rules::Rules),
     /// Write the Grafana dashboards in deploy/dashboards
     Dashboards,
-    /// Write the pages that are generated: docs/metrics.md
+    /// Write what is generated from the code: docs/metrics.md, agent/src/http/openapi.json
     Docs,
     /// Check the rules of the tree that neither rustc nor clippy knows
     Tidy,

@@ -1,21 +1,23 @@
 //! `gracetrace run`: the agent.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::value_parser;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::metrics::MetricsSettings;
+use super::text::{Color, Line};
 use crate::correlator::Config;
-use crate::http::{self, Health};
+use crate::http::{self, Feed, Health, Inquiries, Shown};
 use crate::identity::Source;
 use crate::identity::cgroupfs::{CgroupRoot, KubeletFinder};
 use crate::identity::cri::{Cri, Socket};
@@ -24,12 +26,12 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
+use crate::pipeline::{Account, Ended, Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
-use crate::store::Store;
-use crate::{clock, logging};
+use crate::store::{self, Store};
+use crate::{clock, logging, report};
 
 /// Watch the pods of this node; one line of JSON per termination on standard output.
 #[derive(Debug, Args)]
@@ -62,6 +64,9 @@ pub(super) struct Run {
     /// Keep every input in this file, for `gracetrace replay`
     #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
     record: Option<PathBuf>,
+    /// What to write for each termination: text for people, JSON for programs [auto: text on a terminal, else JSON]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "GRACETRACE_LOG")]
+    log: LogFormat,
     /// Size of the kernel's ring buffer in bytes, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = probe::Options::default().ring_bytes, env = "GRACETRACE_RING_BYTES")]
     ring_bytes: u32,
@@ -82,7 +87,60 @@ pub(super) struct Run {
     #[arg(long, env = "GRACETRACE_DEBUG_PROBES")]
     debug_probes: bool,
     #[command(flatten)]
+    keep: Keep,
+    #[command(flatten)]
     metrics: MetricsSettings,
+}
+
+/// The form of the lines about terminations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum LogFormat {
+    /// Text on a terminal, JSON elsewhere
+    #[default]
+    Auto,
+    /// One line of JSON per termination, the same as the API gives
+    Json,
+    /// One line of text per termination
+    Text,
+}
+
+impl LogFormat {
+    /// What makes a line.
+    fn line(self) -> fn(&Ended) -> Vec<u8> {
+        match self {
+            LogFormat::Auto if io::stdout().is_terminal() => text_line,
+            LogFormat::Auto | LogFormat::Json => json_line,
+            LogFormat::Text => text_line,
+        }
+    }
+}
+
+fn json_line(ended: &Ended) -> Vec<u8> {
+    [&ended.json[..], b"\n"].concat()
+}
+
+fn text_line(ended: &Ended) -> Vec<u8> {
+    let of = report::termination(&ended.timeline, ended.timeline.end.unwrap_or_default());
+    format!("{}\n", Line { of: &of, paint: Color::Auto.paint() }).into_bytes()
+}
+
+/// What the API keeps.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "API")]
+struct Keep {
+    /// Terminations that can be asked for; then those go that ended first
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = value_parser!(u64).range(1..=100_000), env = "GRACETRACE_KEEP_TERMINATIONS")]
+    keep_terminations: u64,
+    /// Bytes that those may take in all
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = value_parser!(u64).range(1 << 20..=4 << 30), env = "GRACETRACE_KEEP_BYTES")]
+    keep_bytes: u64,
+}
+
+impl From<Keep> for store::Limits {
+    fn from(keep: Keep) -> store::Limits {
+        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        store::Limits { terminations: size(keep.keep_terminations), bytes: size(keep.keep_bytes) }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -162,15 +220,12 @@ impl Run {
             recorder.begin(missing());
         }
         let config = Config { sight: Sight::without(missing()), ..Config::default() };
-        let store = Arc::<Mutex<Store>>::default();
+        let store = Arc::new(Mutex::new(Store::new(self.keep.into())));
         let health = Arc::new(Health::new(clock::boot_now(), "looking for the containers that are there"));
-        let state = http::State {
-            store: Arc::clone(&store),
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
-            now: clock::boot_now,
-            limits: http::Limits::default(),
-        };
+        let feed = Arc::<Feed>::default();
+        let (ask, inquiries) = Inquiries::channel();
+        let shown = Shown { store: Arc::clone(&store), metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
+        let state = http::State::new(shown, Arc::clone(&feed), ask, clock::boot_now, http::Limits::default());
         let (stop_server, server_stops) = oneshot::channel::<()>();
         let server = tokio::spawn(http::serve(listener, Arc::new(state), async {
             // Dropped without a word is a wish to stop, too.
@@ -211,9 +266,13 @@ impl Run {
             state: left,
             node_name: node_name.map(Arc::from),
             recorder,
+            line: self.log.line(),
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
             metrics,
             health,
+            feed,
+            inquiries,
+            account: Account::default(),
             scans: Scans::default(),
             seeds: Seeds::default(),
             drops: [0; HOOKS],

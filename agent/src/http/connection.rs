@@ -17,33 +17,26 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::scrape::Scrapes;
 use super::slots::{Phase, Slot};
 use super::{State, routes};
 
 /// Serves one connection to its end.
-pub(super) async fn run(
-    stream: TcpStream,
-    slot: Slot,
-    state: Arc<State>,
-    scrapes: Scrapes,
-    mut stopping: watch::Receiver<bool>,
-) {
+pub(super) async fn run(stream: TcpStream, slot: Slot, state: Arc<State>, mut stopping: watch::Receiver<bool>) {
     let slot = Arc::new(slot);
     let mut phase = slot.phase();
     // Small answers must not wait for an acknowledgement. A socket that has died already will say so soon.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
         slot.enter(Phase::Answer);
-        let (slot, state, scrapes) = (slot.clone(), state.clone(), scrapes.clone());
+        let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));
         async move {
-            let mut response = routes::answer(&state, &scrapes, &request).await;
+            let mut response = routes::answer(&state, &request).await;
             state.metrics.agent.observe_request(response.status().as_u16());
             // Bodies are not read. Without this, hyper would have to read one to find the next request.
             if !request.body().is_end_stream() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            response.body_mut().at_end(slot);
+            response.body_mut().belongs_to(slot);
             Ok::<_, Infallible>(response)
         }
     });
@@ -71,7 +64,7 @@ pub(super) async fn run(
                 let reason = match *phase.borrow() {
                     Phase::New | Phase::Idle => "idle",
                     Phase::Request => "slow_request",
-                    Phase::Answer | Phase::Out => "slow_reader",
+                    Phase::Answer | Phase::Streaming | Phase::Out => "slow_reader",
                 };
                 state.metrics.agent.observe_closed(reason);
                 return;

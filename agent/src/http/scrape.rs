@@ -5,18 +5,17 @@
 //! more threads than that from those who need one. Megabytes wait for who reads slowly: with too many of those the next
 //! ones get what is on its way already.
 
-use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::response::{Chunks, problem, response};
+use super::body::{Body, Chunks};
+use super::reply::compress;
+use super::response::{problem, response};
 use super::{State, negotiation};
 use crate::metrics::Format;
 
@@ -37,7 +36,7 @@ struct Sent {
 
 impl Scrapes {
     /// The answer to a scraper, by what it takes.
-    pub(super) async fn answer(&self, state: &State, headers: &HeaderMap) -> Response<Chunks> {
+    pub(super) async fn answer(&self, state: &State, headers: &HeaderMap) -> Response<Body> {
         let (format, gzip) = (negotiation::format(headers), negotiation::gzip(headers));
         match self.body(state, format, gzip).await {
             Some(body) => {
@@ -69,7 +68,7 @@ impl Scrapes {
         // It goes on when the client has gone: the next one's turn comes with its end.
         let encoded = spawn_blocking(move || {
             let plain = metrics.encode(format).ok()?;
-            let body = Arc::new(if gzip { compress(&plain).ok()? } else { plain });
+            let body = Arc::new(if gzip { compress([plain.into()]).ok()? } else { plain });
             sent.push(Sent { format, gzip, body: Arc::downgrade(&body) });
             Some(shared(body))
         });
@@ -89,29 +88,18 @@ fn shared(body: Arc<Vec<u8>>) -> Bytes {
     Bytes::from_owner(Shared(body))
 }
 
-/// As fast as it goes: metrics repeat themselves so much that more effort saves little.
-fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::http::{Health, Limits};
+    use crate::http::{Health, Inquiries, Limits, Shown};
     use crate::report::fixture::at;
 
     fn state() -> State {
-        State {
-            store: Arc::default(),
-            metrics: Arc::default(),
-            health: Arc::new(Health::new(at(0.0), "")),
-            now: || at(0.0),
-            limits: Limits::default(),
-        }
+        let health = Arc::new(Health::new(at(0.0), ""));
+        let shown = Shown { store: Arc::default(), metrics: Arc::default(), health };
+        State::new(shown, Arc::default(), Inquiries::channel().0, || at(0.0), Limits::default())
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 mod debian;
 mod linker;
 mod rustc;
+mod schemathesis;
 mod toolchain;
 
 use std::path::Path;
@@ -40,7 +41,8 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 7] = [
+const FOR_TESTS: [(&str, &str); 8] = [
+    ("tmux", "tmux"),
     ("runc", "runc"),
     ("busybox", "busybox-static"),
     ("containerd", "containerd"),
@@ -60,6 +62,9 @@ pub(crate) fn programs_for_tests() -> Result<()> {
         return Ok(());
     }
     debian::install_missing(&FOR_TESTS)?;
+    if let Err(error) = schemathesis::install() {
+        eprintln!("setup: {error:#}; going on without it");
+    }
     if CNI_PLUGINS.iter().any(|plugin| Path::new(plugin).exists()) {
         return Ok(());
     }
