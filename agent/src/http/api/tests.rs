@@ -1,6 +1,7 @@
 //! Real TCP on loopback: what the API says, and how.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 
 use super::super::Limits;
 use super::super::tests::{Server, read_all, status};
+use crate::model::{BootTime, TerminationId, Timeline};
 use crate::report::fixture::{full, in_progress, numbered};
 
 async fn server_with(numbers: impl IntoIterator<Item = u64>) -> Server {
@@ -19,8 +21,12 @@ async fn server_with(numbers: impl IntoIterator<Item = u64>) -> Server {
 }
 
 fn put(server: &Server, number: u64) {
+    put_timeline(server, numbered(number));
+}
+
+fn put_timeline(server: &Server, timeline: Timeline) {
     let mut store = server.state.store.lock().unwrap();
-    store.handle_timeline(numbered(number));
+    store.handle_timeline(timeline);
     server.state.feed.announce(store.revision());
 }
 
@@ -175,11 +181,9 @@ async fn a_stream_of_one_pod() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_and_one_that_is_stuck_is_cut() {
-    let limits =
-        Limits { stream_patience: Duration::ZERO, answer_time: Duration::from_millis(500), ..Limits::default() };
+async fn a_reader_that_is_stuck_is_cut() {
+    let limits = Limits { answer_time: Duration::from_millis(500), ..Limits::default() };
     let server = Server::start(limits).await;
-    // Boot time stands still in these tests: nobody is ever slow. So this one has to be stuck.
     let mut stuck = open_stream(&server, "").await;
     read_until(&mut stuck, "hello").await;
     let told = async {
@@ -188,18 +192,28 @@ async fn a_slow_reader_is_told_and_one_that_is_stuck_is_cut() {
             number += 1;
             let mut timeline = full();
             timeline.findings[0].message = "x".repeat(1 << 20);
-            timeline.id = crate::model::TerminationId::new(format!("uid-{}", number % 16));
-            let mut store = server.state.store.lock().unwrap();
-            store.handle_timeline(timeline);
-            server.state.feed.announce(store.revision());
-            drop(store);
+            timeline.id = TerminationId::new(format!("uid-{}", number % 16));
+            put_timeline(&server, timeline);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(Duration::from_secs(60), told).await.expect("it is not cut");
-    let got = read_all(&mut stuck).await;
-    assert!(!got.contains("dropped"));
+    read_all(&mut stuck).await;
     assert_eq!(server.state.feed.readers(), 0, "its place is free");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_and_let_go() {
+    static SECONDS: AtomicU64 = AtomicU64::new(200);
+
+    // A second goes by whenever somebody looks.
+    let now = || BootTime(SECONDS.fetch_add(1, Ordering::Relaxed) * 1_000_000_000);
+    let limits = Limits { stream_patience: Duration::ZERO, ..Limits::default() };
+    let server = Server::start_at(limits, now).await;
+    let read = read_all(&mut open_stream(&server, "Connection: close\r\n").await).await;
+    let (_, last) = read.split_once("event: hello").unwrap();
+    assert!(last.contains("event: dropped") && last.contains("too slow"), "{read}");
+    assert_eq!((server.closed("slow_stream"), server.state.feed.readers()), (1, 0));
 }
 
 #[tokio::test]
