@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod routes;
+mod page;
 mod query;
 mod response;
 mod negotiation;

@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::response::{Chunks, json, json_array, method_not_allowed, problem, response, text};
-use super::{State, negotiation, query};
+use super::{State, negotiation, page, query};
 
 /// The answer to a request. Never waits; its body is not looked at. hyper sends no body to HEAD.
 pub(super) fn answer<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
@@ -18,14 +18,15 @@ pub(super) fn answer<B>(state: &State, request: &Request<B>) -> Response<Chunks>
         return method_not_allowed();
     }
     match request.uri().path() {
-        "/" => index(),
         "/metrics" => metrics(state, request),
         "/healthz" => health(state.health.live((state.now)())),
         "/readyz" => health(state.health.ready()),
         "/api/v1/terminations" => list(state, request.uri().query().unwrap_or_default()),
         path => match path.strip_prefix("/api/v1/terminations/") {
             Some(id) => one(state, id),
-            None => problem(StatusCode::NOT_FOUND, "no such page"),
+            None => {
+                page::answer(path, request.headers()).unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "no such page"))
+            }
         },
     }
 }
@@ -81,14 +82,4 @@ fn health(state: Result<(), String>) -> Response<Chunks> {
         Ok(()) => text("ok\n"),
         Err(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
-}
-
-fn index() -> Response<Chunks> {
-    const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>gracetrace</title>\n\
-        <h1>gracetrace</h1>\n<p>How the pods of this node die.</p>\n<ul>\n\
-        <li><a href=\"/api/v1/terminations\">Terminations</a>: filters <code>namespace</code>, <code>pod</code>, \
-        <code>workload</code>, <code>outcome</code>, <code>finding</code>, <code>since</code>, <code>limit</code>\n\
-        <li><a href=\"/metrics\">Metrics</a>\n\
-        <li><a href=\"/healthz\">Alive?</a> <a href=\"/readyz\">Ready?</a>\n</ul>\n</html>\n";
-    response(StatusCode::OK, "text/html; charset=utf-8", Chunks::from(Bytes::from_static(PAGE.as_bytes())))
 }
