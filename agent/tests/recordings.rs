@@ -17,7 +17,6 @@ use gracetrace::metrics::Metrics;
 use gracetrace::model::{BootTime, Sight};
 use gracetrace::pipeline::{Action, Pipeline};
 use gracetrace::recording::{Reader, Recorder};
-use gracetrace::report;
 use serde_json::Value;
 
 /// Every recording, by the scenario's name. Made by `cargo xtask demo --once --scenario NAME --record NAME.gz`.
@@ -49,8 +48,8 @@ fn replay(path: &Path) -> Replayed {
         inputs += 1;
         pipeline.handle(&input);
         while let Some(action) = pipeline.poll_action() {
-            if let Action::Report(timeline) = action {
-                lines.push(report::json_line(&report::termination(&timeline, pipeline.now())));
+            if let Action::Report(ended) = action {
+                lines.push(String::from_utf8(ended.json.to_vec()).unwrap());
             }
         }
     }

@@ -12,8 +12,8 @@ use super::metrics::MetricsSettings;
 use super::text::Text;
 use crate::correlator::Config;
 use crate::metrics::Metrics;
-use crate::model::{Sight, Timeline};
-use crate::pipeline::{Action, Pipeline};
+use crate::model::Sight;
+use crate::pipeline::{Action, Ended, Pipeline};
 use crate::recording::Reader;
 use crate::report;
 
@@ -44,9 +44,9 @@ impl Replay {
             pipeline.handle(&input);
             while let Some(action) = pipeline.poll_action() {
                 // A recording has no kernel to be told what to track.
-                if let Action::Report(timeline) = action {
+                if let Action::Report(ended) = action {
                     terminations += 1;
-                    if let Err(error) = self.write(&mut output, &timeline, &pipeline) {
+                    if let Err(error) = self.write(&mut output, &ended, &pipeline) {
                         return broken_pipe(error);
                     }
                 }
@@ -74,14 +74,14 @@ impl Replay {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn write(&self, output: &mut impl Write, timeline: &Timeline, pipeline: &Pipeline) -> io::Result<()> {
-        let termination = report::termination(timeline, pipeline.now());
+    fn write(&self, output: &mut impl Write, ended: &Ended, pipeline: &Pipeline) -> io::Result<()> {
         if self.json {
-            writeln!(output, "{}", report::json_line(&termination))
+            output.write_all(&ended.json)?;
+            writeln!(output)
         } else if self.metrics {
             Ok(())
         } else {
-            write!(output, "{}", Text(&termination))
+            write!(output, "{}", Text(&report::termination(&ended.timeline, pipeline.now())))
         }
     }
 }

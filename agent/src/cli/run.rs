@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::value_parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::metrics::MetricsSettings;
 use crate::correlator::Config;
-use crate::http::{self, Health};
+use crate::http::{self, Feed, Health, Inquiries, Shown};
 use crate::identity::Source;
 use crate::identity::cgroupfs::{CgroupRoot, KubeletFinder};
 use crate::identity::cri::{Cri, Socket};
@@ -24,11 +25,11 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
+use crate::pipeline::{Account, Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{clock, logging};
 
 /// Watch the pods of this node; one line of JSON per termination on standard output.
@@ -82,7 +83,28 @@ pub(super) struct Run {
     #[arg(long, env = "GRACETRACE_DEBUG_PROBES")]
     debug_probes: bool,
     #[command(flatten)]
+    keep: Keep,
+    #[command(flatten)]
     metrics: MetricsSettings,
+}
+
+/// What the API keeps.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "API")]
+struct Keep {
+    /// Terminations that can be asked for; then those go that ended first
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = value_parser!(u64).range(1..=100_000), env = "GRACETRACE_KEEP_TERMINATIONS")]
+    keep_terminations: u64,
+    /// Bytes that those may take in all
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = value_parser!(u64).range(1 << 20..=4 << 30), env = "GRACETRACE_KEEP_BYTES")]
+    keep_bytes: u64,
+}
+
+impl From<Keep> for store::Limits {
+    fn from(keep: Keep) -> store::Limits {
+        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        store::Limits { terminations: size(keep.keep_terminations), bytes: size(keep.keep_bytes) }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -161,15 +183,12 @@ impl Run {
             recorder.begin(missing());
         }
         let config = Config { sight: Sight::without(missing()), ..Config::default() };
-        let store = Arc::<Mutex<Store>>::default();
+        let store = Arc::new(Mutex::new(Store::new(self.keep.into())));
         let health = Arc::new(Health::new(clock::boot_now(), "looking for the containers that are there"));
-        let state = http::State {
-            store: Arc::clone(&store),
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
-            now: clock::boot_now,
-            limits: http::Limits::default(),
-        };
+        let feed = Arc::<Feed>::default();
+        let (ask, inquiries) = Inquiries::channel();
+        let shown = Shown { store: Arc::clone(&store), metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
+        let state = http::State::new(shown, Arc::clone(&feed), ask, clock::boot_now, http::Limits::default());
         let (stop_server, server_stops) = oneshot::channel::<()>();
         let server = tokio::spawn(http::serve(listener, Arc::new(state), async {
             // Dropped without a word is a wish to stop, too.
@@ -213,6 +232,9 @@ impl Run {
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
             metrics,
             health,
+            feed,
+            inquiries,
+            account: Account::default(),
             scans: Scans::default(),
             seeds: Seeds::default(),
             drops: [0; HOOKS],

@@ -28,14 +28,17 @@ pub(super) async fn run(stream: TcpStream, slot: Slot, state: Arc<State>, mut st
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
         slot.enter(Phase::Answer);
-        let mut response = routes::answer(&state, &request);
-        state.metrics.agent.observe_request(response.status().as_u16());
-        // Bodies are not read. Without this, hyper would have to read one to find the next request.
-        if !request.body().is_end_stream() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));
+        async move {
+            let mut response = routes::answer(&state, &request).await;
+            state.metrics.agent.observe_request(response.status().as_u16());
+            // Bodies are not read. Without this, hyper would have to read one to find the next request.
+            if !request.body().is_end_stream() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.body_mut().belongs_to(slot);
+            Ok::<_, Infallible>(response)
         }
-        response.body_mut().at_end(slot.clone());
-        std::future::ready(Ok::<_, Infallible>(response))
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None) // Ours tells an idle connection from a slow one.
@@ -61,7 +64,7 @@ pub(super) async fn run(stream: TcpStream, slot: Slot, state: Arc<State>, mut st
                 let reason = match *phase.borrow() {
                     Phase::New | Phase::Idle => "idle",
                     Phase::Request => "slow_request",
-                    Phase::Answer | Phase::Out => "slow_reader",
+                    Phase::Answer | Phase::Streaming | Phase::Out => "slow_reader",
                 };
                 state.metrics.agent.observe_closed(reason);
                 return;

@@ -1,14 +1,19 @@
 //! The agent's HTTP server: metrics, API, health and the page. HTTP/1.1 on one listener, GET and HEAD only.
 //!
-//! Nobody can make it wait: each connection is a task with a limit on every phase it can be in, a lock is held for as
-//! long as it takes to copy a few pointers and never across an await, and when there are too many connections the one
-//! that has kept it waiting for the longest goes.
+//! Nobody can make it wait: each connection is a task with a limit on every phase it can be in, a lock on what the
+//! pipeline writes is held for as long as it takes to copy some pointers and never across an await, what takes longer is
+//! done on another thread, and when there are too many connections the one that has kept it waiting for the longest goes.
 #![forbid(unsafe_code)]
 
 mod routes;
+mod api;
 mod page;
 mod query;
+mod reply;
 mod response;
+mod body;
+mod stream;
+mod inquiry;
 mod negotiation;
 mod connection;
 mod slots;
@@ -23,26 +28,62 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use health::Health;
+pub use inquiry::{Inquiries, Inquiry};
 pub(crate) use query::duration;
+pub use stream::Feed;
 
 use crate::metrics::Metrics;
 use crate::model::BootTime;
 use crate::store::Store;
+use reply::Aside;
 use slots::Slots;
 
-/// What the server shows.
+/// What the server shows, and what it needs for that.
 #[derive(Debug)]
 pub struct State {
+    store: Arc<Mutex<Store>>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    feed: Arc<Feed>,
+    inquiries: Inquiries,
+    now: fn() -> BootTime,
+    limits: Limits,
+    /// Another one in each run of the agent.
+    epoch: u64,
+    slots: Arc<Slots>,
+    aside: Aside,
+    workloads: api::Cache,
+}
+
+impl State {
+    /// `feed` tells of changes of the store, `inquiries` go to the pipeline; `now` reads boot time, which only the clock
+    /// does.
+    pub fn new(shown: Shown, feed: Arc<Feed>, inquiries: Inquiries, now: fn() -> BootTime, limits: Limits) -> State {
+        State {
+            store: shown.store,
+            metrics: shown.metrics,
+            health: shown.health,
+            feed,
+            inquiries,
+            now,
+            limits,
+            epoch: now().0,
+            slots: Arc::new(Slots::new(limits.connections)),
+            aside: Aside::default(),
+            workloads: api::Cache::default(),
+        }
+    }
+}
+
+/// What the pipeline writes and the server reads.
+#[derive(Debug, Clone)]
+pub struct Shown {
     /// The terminations.
     pub store: Arc<Mutex<Store>>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether the pipeline runs.
     pub health: Arc<Health>,
-    /// Reads boot time. Only the clock does that: this is a way to it.
-    pub now: fn() -> BootTime,
-    /// What a client may take.
-    pub limits: Limits,
 }
 
 /// What a client may take.
@@ -62,6 +103,10 @@ pub struct Limits {
     pub idle_time: Duration,
     /// For what is being answered when the server stops.
     pub stop_time: Duration,
+    /// Readers of the stream at once.
+    pub streams: usize,
+    /// How long such a reader may take for what it is sent; less than `answer_time`, after which it is cut without a word.
+    pub stream_patience: Duration,
 }
 
 impl Default for Limits {
@@ -74,6 +119,8 @@ impl Default for Limits {
             answer_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(60),
             stop_time: Duration::from_secs(2),
+            streams: 32,
+            stream_patience: Duration::from_secs(10),
         }
     }
 }
@@ -83,7 +130,6 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     /// Out of file descriptors, most likely: they come back when connections close.
     const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-    let slots = Arc::new(Slots::new(state.limits.connections));
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -96,7 +142,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     accepting = true;
-                    let (slot, pushed_out) = slots.take();
+                    let (slot, pushed_out) = state.slots.take();
                     if pushed_out {
                         state.metrics.agent.observe_closed("too_many");
                     }
@@ -113,6 +159,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     }
     drop(listener);
     stop.send_replace(true);
+    state.feed.close();
     // What is not done by then is dropped with the set.
     let _ = timeout(state.limits.stop_time, async { while connections.join_next().await.is_some() {} }).await;
 }

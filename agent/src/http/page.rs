@@ -8,8 +8,9 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use super::body::{Body, Chunks};
 use super::negotiation;
-use super::response::{Chunks, response};
+use super::response::response;
 
 /// The page asks nobody but this agent, runs nothing but its own files, and is shown in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -27,7 +28,7 @@ struct Asset {
 static ASSETS: &[Asset] = &include!(env!("GRACETRACE_PAGE"));
 
 /// The answer, if this path is one of the page's.
-pub(super) fn answer(path: &str, headers: &HeaderMap) -> Option<Response<Chunks>> {
+pub(super) fn answer(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let asset = ASSETS.iter().find(|asset| asset.path == path)?;
     let mut answer = if is_known(headers, asset.etag) {
         let mut answer = response(StatusCode::NOT_MODIFIED, asset.content_type, Chunks::from(Bytes::new()));

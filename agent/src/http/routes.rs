@@ -1,67 +1,63 @@
 //! What is answered to what.
 
-use std::io::{self, Write};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use hyper::header::{CONTENT_ENCODING, HeaderValue, VARY};
+use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::response::{Chunks, json, json_array, method_not_allowed, problem, response, text};
-use super::{State, negotiation, page, query};
+use super::body::{Body, Chunks};
+use super::response::{method_not_allowed, problem, problem_with, response, text};
+use super::{State, api, negotiation, page, query, reply};
 
-/// The answer to a request. Never waits; its body is not looked at. hyper sends no body to HEAD.
-pub(super) fn answer<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
+/// The answer to a request; its body is not looked at. hyper sends no body to HEAD.
+pub(super) async fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return method_not_allowed();
     }
+    let (headers, query) = (request.headers(), request.uri().query().unwrap_or_default());
     match request.uri().path() {
-        "/metrics" => metrics(state, request),
+        "/metrics" => metrics(state, headers),
         "/healthz" => health(state.health.live((state.now)())),
         "/readyz" => health(state.health.ready()),
-        "/api/v1/terminations" => list(state, request.uri().query().unwrap_or_default()),
-        path => match path.strip_prefix("/api/v1/terminations/") {
-            Some(id) => one(state, id),
-            None => {
-                page::answer(path, request.headers()).unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "no such page"))
-            }
+        path => match path.strip_prefix("/api/v1/") {
+            Some(path) => match api::answer(state, path, query, request).await {
+                Ok(response) => response,
+                Err(refusal) => refuse(refusal),
+            },
+            None => page::answer(path, headers).unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "no such page")),
         },
     }
 }
 
-fn list(state: &State, query: &str) -> Response<Chunks> {
-    let now = (state.now)();
-    match query::filter(query, now) {
-        Ok(filter) => {
-            let found = state.store.lock().unwrap_or_else(PoisonError::into_inner).list(&filter);
-            json_array(found.into_iter().map(|found| found.into_json(now)))
+fn refuse(refusal: api::Refusal) -> Response<Body> {
+    match refusal {
+        api::Refusal::Query(query::QueryError { parameter, detail }) => {
+            problem_with(StatusCode::BAD_REQUEST, &detail, Some(&parameter))
         }
-        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+        api::Refusal::NotFound(detail) => problem(StatusCode::NOT_FOUND, detail),
+        api::Refusal::NotNow(detail) => {
+            let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
+            response.headers_mut().insert(hyper::header::RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+        }
+        api::Refusal::Failed(detail) => problem(StatusCode::INTERNAL_SERVER_ERROR, detail),
     }
 }
 
-fn one(state: &State, id: &str) -> Response<Chunks> {
-    let found = query::decode(id).and_then(|id| state.store.lock().unwrap_or_else(PoisonError::into_inner).get(&id));
-    match found {
-        Some(found) => json(found.into_json((state.now)())),
-        None => problem(StatusCode::NOT_FOUND, "no such termination, or it had to make room for newer ones"),
-    }
-}
-
-fn metrics<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
+fn metrics(state: &State, headers: &HeaderMap) -> Response<Body> {
     {
         let store = state.store.lock().unwrap_or_else(PoisonError::into_inner);
         state.metrics.agent.set_stored(store.len(), store.bytes(), store.evicted());
     }
-    let format = negotiation::format(request.headers());
+    let format = negotiation::format(headers);
     let Ok(plain) = state.metrics.encode(format) else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be encoded");
     };
-    let gzip = if negotiation::gzip(request.headers()) { compress(&plain).ok() } else { None };
+    let plain = Bytes::from(plain);
+    let gzip = if negotiation::gzip(headers) { reply::compress([plain.clone()]).ok() } else { None };
     let is_gzip = gzip.is_some();
-    let body = Bytes::from(gzip.unwrap_or(plain));
+    let body = gzip.map_or(plain, Bytes::from);
     let mut response = response(StatusCode::OK, format.content_type(), Chunks::from(body));
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if is_gzip {
@@ -70,14 +66,7 @@ fn metrics<B>(state: &State, request: &Request<B>) -> Response<Chunks> {
     response
 }
 
-/// As fast as it goes: metrics repeat themselves so much that more effort saves little.
-fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
-fn health(state: Result<(), String>) -> Response<Chunks> {
+fn health(state: Result<(), String>) -> Response<Body> {
     match state {
         Ok(()) => text("ok\n"),
         Err(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),

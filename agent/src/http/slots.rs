@@ -23,6 +23,8 @@ pub(super) enum Phase {
     Request,
     /// Its request is being answered.
     Answer,
+    /// It has been told all there is, and waits for more.
+    Streaming,
     /// It has to go.
     Out,
 }
@@ -34,6 +36,8 @@ impl Phase {
             Phase::New | Phase::Request => limits.header_time,
             Phase::Idle => limits.idle_time,
             Phase::Answer => limits.answer_time,
+            // Ended by a heartbeat in any case.
+            Phase::Streaming => Duration::MAX,
             Phase::Out => Duration::ZERO,
         }
     }
@@ -43,7 +47,7 @@ impl Phase {
         match self {
             Phase::Out => 0,
             Phase::New | Phase::Idle | Phase::Request => 1,
-            Phase::Answer => 2,
+            Phase::Answer | Phase::Streaming => 2,
         }
     }
 }
@@ -99,6 +103,16 @@ impl Slots {
         let (sender, phase) = watch::channel(Phase::New);
         inner.taken.insert(id, Taken { since: id, phase: sender });
         (Slot { id, slots: self.clone(), phase }, full)
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.inner().taken.len()
+    }
+
+    /// How many there may be.
+    pub(super) fn max(&self) -> usize {
+        self.max
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -18,26 +18,25 @@ fn now() -> BootTime {
 struct Server {
     address: SocketAddr,
     state: Arc<State>,
+    /// Nobody answers.
+    _inquiries: mpsc::Receiver<Inquiry>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Server {
     async fn start(limits: Limits) -> Server {
-        let state = Arc::new(State {
-            store: Arc::default(),
-            metrics: Arc::default(),
-            health: Arc::new(Health::new(at(195.0), "probes are not attached yet")),
-            now,
-            limits,
-        });
+        let health = Arc::new(Health::new(at(195.0), "probes are not attached yet"));
+        let shown = Shown { store: Arc::default(), metrics: Arc::default(), health };
+        let (ask, inquiries) = Inquiries::channel();
+        let state = Arc::new(State::new(shown, Arc::default(), ask, now, limits));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listener, state.clone(), async {
             let _ = stopped.await;
         }));
-        Server { address, state, stop, task }
+        Server { address, state, _inquiries: inquiries, stop, task }
     }
 
     async fn connect(&self) -> TcpStream {

@@ -106,6 +106,19 @@ impl Source {
     }
 }
 
+/// A pod as the index knows it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPod {
+    /// As cgroup paths carry it.
+    pub uid: PodUid,
+    /// `None` while no source has told of it.
+    pub pod: Option<Arc<Pod>>,
+    /// Who lists it now, the most trusted first.
+    pub sources: Vec<Source>,
+    /// Those of its containers whose cgroups are there.
+    pub containers: Vec<Arc<ContainerIdentity>>,
+}
+
 /// A cgroup that the walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundCgroup {

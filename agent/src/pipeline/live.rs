@@ -10,9 +10,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Action, Kubelet, Pipeline, Refusals, Seeds, State};
+use super::{Account, Action, Kubelet, Pipeline, Refusals, Seeds, State};
 use crate::clock;
-use crate::http::Health;
+use crate::http::{Feed, Health, Inquiry};
 use crate::identity::cgroupfs::{self, CgroupRoot};
 use crate::identity::{self, Change, Source, Update};
 use crate::input::Input;
@@ -21,7 +21,6 @@ use crate::metrics::{Metrics, Usage as ProcessUsage};
 use crate::model::{BootTime, CgroupId, CgroupKind, Counters, Event, Kind, Pod};
 use crate::probe::{Batch, HOOKS, Hook, Probe, ProbeError};
 use crate::recording::Recorder;
-use crate::report;
 
 /// How often the agent looks after itself: losses, map use, heartbeat, gauges.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -36,7 +35,7 @@ const WALK_EVERY: Duration = Duration::from_secs(60);
 /// The same where the kernel tells nothing of cgroups that come.
 const WALK_OFTEN: Duration = Duration::from_secs(2);
 /// The label of walks among the sources of identity.
-const CGROUPS: &str = "cgroups";
+pub(super) const CGROUPS: &str = "cgroups";
 /// Walks at start, at most: each may find cgroups that were made while the one before it was looked at.
 const SCANS_AT_START: usize = 5;
 
@@ -86,6 +85,12 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// For `/healthz` and `/readyz`.
     pub health: Arc<Health>,
+    /// Told when there is news for those who read the stream.
+    pub feed: Arc<Feed>,
+    /// Questions of the server.
+    pub inquiries: mpsc::Receiver<Inquiry>,
+    /// What is told of the agent itself.
+    pub account: Account,
     /// Where walks of the cgroup tree stand.
     pub scans: Scans,
     /// Where searches for older connections stand.
@@ -111,6 +116,10 @@ pub struct Scans {
     ended: Option<Instant>,
     /// When the tree was last walked.
     walked_at: BootTime,
+    /// Whether the last walk failed.
+    failing: bool,
+    /// How many have failed.
+    errors: u64,
 }
 
 impl Live {
@@ -148,6 +157,7 @@ impl Live {
                         self.feed(Input::Kernel(event));
                     }
                 }
+                Some(inquiry) = self.inquiries.recv() => self.answer(inquiry),
                 Some(mut update) = self.updates.recv() => {
                     if let Some(node) = &self.node_name {
                         update.fill_node(node);
@@ -172,6 +182,7 @@ impl Live {
             self.scans.start_if_due(&self.cgroup_root);
             self.seed_if_wanted();
             self.keep_state();
+            self.feed.announce(self.pipeline.revision());
         }
     }
 
@@ -193,9 +204,9 @@ impl Live {
                         tracing::warn!("the peers of a container that is being ended may not be told: {error}");
                     }
                 }
-                Action::Report(timeline) => {
-                    let termination = report::termination(&timeline, self.pipeline.now());
-                    let mut line = report::json_line(&termination).into_bytes();
+                Action::Report(ended) => {
+                    let mut line = Vec::with_capacity(ended.json.len() + 1);
+                    line.extend_from_slice(&ended.json);
                     line.push(b'\n');
                     self.lines.send(line);
                 }
@@ -262,6 +273,7 @@ impl Live {
         match walked {
             Ok(update) => {
                 self.scans.walked_at = clock::boot_now();
+                self.scans.failing = false;
                 let tracked = self.scans.tracked;
                 self.feed(Input::Identity(update));
                 if self.scans.tracked > tracked {
@@ -270,6 +282,8 @@ impl Live {
                 }
             }
             Err(error) => {
+                self.scans.failing = true;
+                self.scans.errors += 1;
                 self.metrics.agent.sources.observe_error(CGROUPS);
                 tracing::warn!("cannot walk the cgroup tree at {}: {error}", self.cgroup_root.dir().display());
                 self.scans.want();
@@ -277,7 +291,8 @@ impl Live {
         }
     }
 
-    fn count(&self, batch: &Batch) {
+    fn count(&mut self, batch: &Batch) {
+        self.account.count(batch);
         for (index, hook) in Hook::ALL.iter().enumerate() {
             if batch.received[index] + batch.malformed[index] > 0 {
                 let kernel = &self.metrics.agent.kernel;
@@ -307,16 +322,20 @@ impl Live {
         }
         if self.counted_at.is_none_or(|at| now.since(at) >= COUNT_EVERY) {
             self.counted_at = Some(now);
-            for (hook, missed) in self.probe.misses() {
-                self.metrics.agent.kernel.set_missed(hook.name(), missed);
+            self.account.missed = self.probe.misses();
+            for (hook, missed) in &self.account.missed {
+                self.metrics.agent.kernel.set_missed(hook.name(), *missed);
             }
             self.probe.sweep_ports(now)?;
-            for map in self.probe.map_usage() {
+            self.account.maps = self.probe.map_usage();
+            for map in &self.account.maps {
                 self.metrics.agent.kernel.set_map(map.map, map.used, map.max);
             }
         }
         // Runs are zero unless somebody asks the kernel to count them, and a zero would be a lie.
-        for hook in self.probe.hook_usage().iter().filter(|hook| hook.runs > 0) {
+        self.account.usage = self.probe.hook_usage();
+        self.account.usage.retain(|hook| hook.runs > 0);
+        for hook in &self.account.usage {
             self.metrics.agent.kernel.set_runs(hook.hook.name(), hook.runs, hook.time);
         }
         let told = self.probe.hooks().iter().any(|status| status.hook == Hook::CgroupMkdir && status.missing.is_none());
@@ -334,7 +353,8 @@ impl Live {
         self.tell_what_was_left_out();
         self.tell_state();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        if let Some(usage) = ProcessUsage::parse(&status, clock::process_cpu()) {
+        self.account.process = ProcessUsage::parse(&status, clock::process_cpu());
+        if let Some(usage) = self.account.process {
             self.metrics.agent.process.set(usage);
         }
         Ok(())
@@ -343,9 +363,16 @@ impl Live {
 
 impl Live {
     fn tell_what_was_left_out(&self) {
+        for (what, total) in self.left_out() {
+            self.metrics.agent.limits.set_left_out(what, total);
+        }
+    }
+
+    /// What found no room, since the start.
+    pub(super) fn left_out(&self) -> [(&'static str, u64); 9] {
         let correlator = self.pipeline.correlator().stats();
         let refused = self.pipeline.index().refused();
-        for (what, total) in [
+        [
             ("containers", correlator.evicted_containers),
             ("cgroups_without_identity", correlator.evicted_unknown),
             ("records_within_a_container", correlator.evicted_records),
@@ -355,9 +382,7 @@ impl Live {
             ("hooks_without_a_container", refused.hooks),
             ("lines", self.lines.lost()),
             ("recorded_inputs", self.recorder.as_ref().map_or(0, Recorder::lost)),
-        ] {
-            self.metrics.agent.limits.set_left_out(what, total);
-        }
+        ]
     }
 }
 
@@ -368,6 +393,18 @@ fn kubelet_watched(watched: bool) -> Event {
 }
 
 impl Scans {
+    pub(super) fn walked_at(&self) -> BootTime {
+        self.walked_at
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors
+    }
+
     fn want(&mut self) {
         let soon = clock::timer_now() + RESCAN_DELAY;
         let rested = self.ended.map_or(soon, |ended| ended + REST);

@@ -4,9 +4,12 @@ mod live;
 mod kubelet;
 mod seeds;
 mod keep;
+mod account;
+mod answers;
 mod refused;
 mod startup;
 
+pub use account::Account;
 pub use keep::State;
 pub use kubelet::Kubelet;
 pub use live::{Live, LiveError, Scans};
@@ -16,12 +19,14 @@ pub use seeds::Seeds;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use crate::correlator::{Config, Correlator, Output};
 use crate::identity::{AddressChange, Addresses, Change, Index, Source, Update};
 use crate::input::Input;
 use crate::metrics::Metrics;
 use crate::model::{BootTime, CgroupId, Counters, Event, Kind, Pod, Timeline};
-use crate::store::Store;
+use crate::store::{Revision, Store, encode};
 use startup::Startup;
 
 /// Index, correlator and what they feed. Pure but for the store and the metrics, which others read.
@@ -49,7 +54,16 @@ pub enum Action {
     /// The container is about to be ended: have the kernel side tell of each change of its connections.
     Watch(CgroupId),
     /// A termination is over: write it out.
-    Report(Box<Timeline>),
+    Report(Box<Ended>),
+}
+
+/// A termination that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// What is known of it.
+    pub timeline: Timeline,
+    /// Its report, encoded once for the log and the API.
+    pub json: Bytes,
 }
 
 impl Pipeline {
@@ -138,6 +152,11 @@ impl Pipeline {
         &self.correlator
     }
 
+    /// How far the store has come.
+    pub fn revision(&self) -> Revision {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).revision()
+    }
+
     /// The index, for its numbers about itself.
     pub fn index(&self) -> &Index {
         &self.index
@@ -181,8 +200,9 @@ impl Pipeline {
                 Output::Changed(timeline) => store.handle_timeline(timeline),
                 Output::Finished(timeline) => {
                     self.metrics.terminations.observe_finished(&timeline);
-                    store.handle_timeline(timeline.clone());
-                    self.actions.push_back(Action::Report(Box::new(timeline)));
+                    let json = encode(&timeline, self.now);
+                    store.handle_finished(&timeline, json.clone());
+                    self.actions.push_back(Action::Report(Box::new(Ended { timeline, json })));
                 }
                 Output::Withdrawn(id) => store.withdraw(&id),
                 Output::Watch(cgroup) => self.actions.push_back(Action::Watch(cgroup)),

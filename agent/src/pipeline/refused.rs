@@ -28,6 +28,7 @@ impl Live {
         self.refusals.looked_at = now;
         match self.probe.refused(now) {
             Ok(news) => {
+                self.account.refused_left_out = news.left_out;
                 self.metrics.agent.limits.set_left_out("refused_connections", news.left_out);
                 for event in news.events {
                     self.feed(Input::Kernel(event));

@@ -4,6 +4,9 @@
 
 mod contract;
 mod connections;
+mod workload;
+mod known;
+mod health;
 mod time;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -12,7 +15,12 @@ pub use contract::{
     Connections, Container, Count, Exit, Finding, Hook, OtherPeers, Peer, StopSignal, Tally, Termination, Word,
     Workload, direction_word, role_word,
 };
+pub use health::{
+    Health, HookHealth, HttpHealth, LeftOut, MapUse, ProcessHealth, SourceHealth, StateHealth, StoreHealth, Vitals,
+};
+pub use known::{KnownContainer, KnownPod, PreStop};
 pub use time::{Time, seconds};
+pub use workload::{Budget, Distribution, WorkloadSummary};
 
 use crate::model::{self, BootTime, ContainerTimeline, Timeline, WallClock};
 
@@ -102,7 +110,7 @@ fn finding(of: &model::Finding) -> Finding {
 }
 
 /// A ratio of two times in nanoseconds means nothing beyond this, and 0.41 reads better than 0.41000000000000003.
-fn nine_decimals(ratio: f64) -> f64 {
+pub fn nine_decimals(ratio: f64) -> f64 {
     (ratio * 1e9).round() / 1e9
 }
 

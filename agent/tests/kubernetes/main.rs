@@ -195,7 +195,7 @@ impl Run {
         self.pipeline.handle(input);
         while let Some(action) = self.pipeline.poll_action() {
             match action {
-                Action::Report(timeline) => self.reports.push(*timeline),
+                Action::Report(ended) => self.reports.push(ended.timeline),
                 Action::Index(Change::Track { cgroup, owner, kind, init }) => {
                     self.node.track(cgroup, owner, kind, init);
                 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gracetrace::clock;
 use gracetrace::correlator::Config;
-use gracetrace::http::{self, Health};
+use gracetrace::http::{self, Health, Inquiries, Shown};
 use gracetrace::metrics::{Format, Metrics, Settings};
 use gracetrace::pipeline::Pipeline;
 use gracetrace::recording::Reader;
@@ -44,13 +44,10 @@ impl Agent {
                 pipeline.handle(&input);
             }
         }
-        let state = http::State {
-            store: Arc::default(),
-            metrics: Arc::clone(&metrics),
-            health: Arc::new(Health::new(clock::boot_now(), "")),
-            now: clock::boot_now,
-            limits: http::Limits::default(),
-        };
+        let health = Arc::new(Health::new(clock::boot_now(), ""));
+        let shown = Shown { store: Arc::default(), metrics: Arc::clone(&metrics), health };
+        let (ask, _) = Inquiries::channel();
+        let state = http::State::new(shown, Arc::default(), ask, clock::boot_now, http::Limits::default());
         let (sender, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {

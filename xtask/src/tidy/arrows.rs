@@ -33,7 +33,12 @@ const RULES: &[Rule] = &[
     Rule { module: "report", may: &["model"], never: &[], is_pure: true },
     Rule { module: "store", may: &["model", "report"], never: &[], is_pure: true },
     Rule { module: "metrics", may: &["model", "report"], never: &[], is_pure: false },
-    Rule { module: "http", may: &["model", "report", "store", "metrics"], never: &[], is_pure: false },
+    Rule {
+        module: "http",
+        may: &["model", "identity", "report", "store", "metrics"],
+        never: IDENTITY_IO,
+        is_pure: false,
+    },
     Rule { module: "input", may: &["model", "identity"], never: IDENTITY_IO, is_pure: true },
     Rule { module: "line_writer", may: &[], never: &[], is_pure: false },
     Rule { module: "logging", may: &[], never: &[], is_pure: false },

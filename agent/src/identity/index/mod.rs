@@ -12,6 +12,7 @@ mod pods;
 mod merge;
 mod recent;
 mod hooks;
+mod known;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

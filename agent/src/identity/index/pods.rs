@@ -98,6 +98,13 @@ impl Pods {
         self.pods.values().filter(|entry| !entry.containers.is_empty()).filter_map(|entry| entry.pod.as_ref())
     }
 
+    /// Every pod, by uid: what is known of it, who lists it now, its containers.
+    pub(super) fn all(
+        &self,
+    ) -> impl Iterator<Item = (&PodUid, Option<&Arc<Pod>>, &BTreeSet<Source>, &BTreeSet<CgroupId>)> {
+        self.pods.iter().map(|(uid, entry)| (uid, entry.pod.as_ref(), &entry.listed, &entry.containers))
+    }
+
     pub(super) fn containers_of(&self, uid: &PodUid) -> Vec<CgroupId> {
         self.pods.get(uid).map_or_else(Vec::new, |entry| entry.containers.iter().copied().collect())
     }
