@@ -5,19 +5,27 @@ import { plural, seconds } from "./format.js";
 import { badge } from "./timeline.js";
 
 const TITLE = 34;
+/** The same where the name stands above the notes. */
+const NARROW_TITLE = 56;
 const HEIGHT = 72;
 /** Of one chart, with its title. */
-export const chartHeight = TITLE + HEIGHT + 22;
+export function chartHeight(narrow) {
+  return titleHeight(narrow) + HEIGHT + 22;
+}
+
+function titleHeight(narrow) {
+  return narrow ? NARROW_TITLE : TITLE;
+}
 
 /** Draws one. */
 export function drawChart(group, { scale, narrow, width, all, places, onFinding }, lane, top) {
-  const base = top + TITLE + HEIGHT;
+  const base = top + titleHeight(narrow) + HEIGHT;
   const most = Math.max(lane.peak, 1);
   const y = (open) => base - (open / most) * HEIGHT;
   const chart = s("g", { class: "chart", "data-container": lane.name ?? lane.container.id });
   const label = clip(visible((lane.name ?? "").slice(0, 100)), 18);
   chart.append(s("line", { x1: 0, y1: top, x2: width, y2: top, class: "divider" }));
-  chart.append(s("text", { x: narrow ? scale.left : 18, y: narrow ? top + 14 : base - 14, class: "lane-name" }, narrow ? `${label}: open connections` : label));
+  chart.append(s("text", { x: narrow ? scale.left : 18, y: narrow ? top + 18 : base - 14, class: "lane-name" }, narrow ? `${label}: open connections` : label));
   if (!narrow) chart.append(s("text", { x: 18, y: base + 2, class: "lane-role" }, "open connections"));
   for (const open of most > 1 ? [0, most] : [0, 1]) {
     chart.append(s("line", { x1: scale.left, y1: y(open), x2: scale.right, y2: y(open), class: open ? "grid" : "ground" }));
@@ -42,7 +50,7 @@ export function drawChart(group, { scale, narrow, width, all, places, onFinding 
     chart.append(mark("cut", lane.cutAt, scale, y(lane.cut), base), cross(scale.x(lane.cutAt), y(lane.cut)));
     notes.push({ at: lane.cutAt, text: `${plural(lane.cut, "connection")} cut`, kind: "cut", badges: own("cut") });
   }
-  write(chart, notes, scale, width, top, onFinding);
+  write(chart, notes, scale, width, base - HEIGHT - TITLE, onFinding);
   group.append(chart);
 }
 
@@ -76,7 +84,7 @@ function write(chart, notes, scale, width, top, onFinding) {
     const own = textWidth(note.text, { bold: true });
     const wide = own + note.badges.length * 20 + 12;
     const x = Math.max(Math.min(scale.x(note.at) - wide / 2, free - wide), scale.left);
-    const y = top + (free < width && x + wide > free ? 12 : 26);
+    const y = top + (free < width && x + wide > free ? 11 : 26);
     free = x - 4;
     chart.append(s("text", { x, y, class: `note ${note.kind}` }, note.text));
     note.badges.forEach((place, index) => chart.append(badge(place, x + own + 13 + index * 20, y - 4, onFinding)));

@@ -1,20 +1,21 @@
 // What the list is narrowed to. It lives in the address, so that a link shows what its sender saw.
 
+import { query } from "./format.js";
+
 /** The names of filters in the address: those of the API. */
 export const NAMES = ["namespace", "workload", "pod", "outcome", "finding", "since"];
 
 const UNITS = { s: 1, m: 60, h: 3600, d: 86400 };
 
 /** The filters of an address. */
-export function parse(query) {
-  const parameters = new URLSearchParams(query);
+export function parse(text) {
+  const parameters = new URLSearchParams(text);
   return Object.fromEntries(NAMES.map((name) => [name, parameters.get(name) ?? ""]));
 }
 
 /** The address of filters. */
 export function format(filter) {
-  const parameters = new URLSearchParams(NAMES.filter((name) => filter[name]).map((name) => [name, filter[name]]));
-  const text = parameters.toString();
+  const text = query(Object.fromEntries(NAMES.map((name) => [name, filter[name]])));
   return text ? `?${text}` : "";
 }
 

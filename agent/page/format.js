@@ -25,8 +25,9 @@ export function seconds(value) {
   if (size < 0.0995) return `${sign}${(size * 1000).toFixed(size < 0.00995 ? 1 : 0)} ms`;
   if (size < 9.995) return `${sign}${size.toFixed(2)} s`;
   if (size < 59.95) return `${sign}${size.toFixed(1)} s`;
-  if (size < 3600) return `${sign}${Math.floor(size / 60)} min ${String(Math.floor(size % 60)).padStart(2, "0")} s`;
-  return `${sign}${Math.floor(size / 3600)} h ${String(Math.floor((size % 3600) / 60)).padStart(2, "0")} min`;
+  const whole = Math.round(size);
+  if (whole < 3600) return `${sign}${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${sign}${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
 
 /** A span of time for a sentence: `a few seconds` are no help in an incident, whole ones are. */
@@ -68,6 +69,11 @@ export function plural(value, one, many = `${one}s`) {
 export function percent(value) {
   if (value === null || value === undefined) return "–";
   return `${(value * 100).toFixed(value < 0.0995 && value > 0 ? 1 : 0)} %`;
+}
+
+/** Parameters of an address, as the agent reads them: a blank is `%20`, not `+`. */
+export function query(parameters) {
+  return Object.entries(parameters).filter(([, value]) => value).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
 /** Bytes. */

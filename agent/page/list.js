@@ -14,6 +14,11 @@ const TICK = 200;
 /** Where the list was when it was left. */
 let left = { query: "", scroll: 0, focus: null };
 
+/** The address of the list as it was left. */
+export function lastList() {
+  return `#/${left.query}`;
+}
+
 /** The view. */
 export class ListView {
   title = "Terminations";
@@ -122,13 +127,12 @@ export class ListView {
 
 function drawRow(row, live) {
   const bar = graceBar();
-  const phase = h("span", { class: "phase" });
   const going = row.outcome === "in_progress";
   const element = h("div", { class: `row is-${row.outcome}`, role: "row" },
     cell(0, h("time", { datetime: row.start, title: row.start }, h("span", { class: "day" }, day(row.start)), " ", clock(row.start))),
     cell(1, h("a", { href: `#/terminations/${encodeURIComponent(row.id)}`, class: "pod" }, name(row.pod ?? row.uid)), h("span", { class: "namespace" }, name(row.namespace, { most: 60, unknown: "unknown pod" }))),
     cell(2, row.workload ? [name(row.workload.name, { most: 60 }), h("span", { class: "kind" }, name(row.workload.kind, { most: 20 }))] : h("span", { class: "none" }, "–")),
-    cell(3, icon(row.outcome), h("span", { class: "word" }, going ? PHASES[row.phase] ?? row.phase : OUTCOMES[row.outcome]?.[0] ?? row.outcome), going ? phase : null,
+    cell(3, icon(row.outcome), h("span", { class: "word" }, going ? PHASES[row.phase] ?? row.phase : OUTCOMES[row.outcome]?.[0] ?? row.outcome),
       !row.complete && row.outcome !== "incomplete" ? h("span", { class: "lossy", title: "incomplete: records were lost or nobody watched for a time" }, icon("incomplete"), h("span", { class: "hidden" }, "incomplete")) : null),
     cell(4, bar.element),
     cell(5, hookCell(row.hook)),
@@ -179,7 +183,8 @@ export function graceBar() {
       setText(text, `${seconds(usedSeconds)}${grace === null ? "" : ` / ${grace} s`}`);
       setText(share, part === null ? "" : percent(part));
       fill.style.width = `${Math.min(part ?? 0, 1) * 100}%`;
-      element.dataset.level = part === null ? "none" : part > 1 ? "over" : part > 0.8 ? "high" : "fine";
+      // What was killed at its end is as far as what is over it.
+      element.dataset.level = part === null ? "none" : part >= 0.995 ? "over" : part > 0.8 ? "high" : "fine";
     },
   };
 }

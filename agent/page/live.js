@@ -6,6 +6,8 @@ const LIST = "/api/v1/terminations";
 const PAGE = 500;
 /** Waits between tries to reach the agent, in seconds. The last one is for all that follow. */
 const WAITS = [1, 2, 4, 8, 15];
+/** Between two looks at the list where there is no stream, in milliseconds. */
+const POLL = 5000;
 /** More terminations than the agent keeps by default, so that this page does not grow without bound. */
 const MOST = 20_000;
 
@@ -17,14 +19,31 @@ export class Problem extends Error {
   }
 }
 
-/** Asks the agent for JSON. */
-export async function ask(path, { signal } = {}) {
-  const response = await fetch(path, { signal, headers: { Accept: "application/json" } });
+async function request(path) {
+  const response = await fetch(path, { headers: { Accept: "application/json" } });
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     throw new Problem(response.status, problem.detail ?? response.statusText);
   }
-  return response.json();
+  return response;
+}
+
+/** Asks the agent for JSON. */
+export async function ask(path) {
+  return (await request(path)).json();
+}
+
+/** Asks for a list, in as many parts as it comes. */
+export async function askAll(path, onPart = () => {}) {
+  const all = [];
+  for (let next = path; next && all.length < MOST; ) {
+    const response = await request(next);
+    const part = await response.json();
+    for (const item of part) all.push(item);
+    next = nextPage(response.headers.get("Link"));
+    onPart(part, next === null);
+  }
+  return all;
 }
 
 /** Tells `change` when rows or the state have changed, and `termination` with an object that has. */
@@ -36,6 +55,8 @@ export class Live extends EventTarget {
   heard = null;
   retryAt = null;
   tries = 0;
+  /** Whether changes are told. */
+  streams = false;
 
   start() {
     this.connect();
@@ -55,16 +76,20 @@ export class Live extends EventTarget {
     try {
       const changes = [];
       this.take = (change) => changes.push(change);
-      await this.listen(mine);
+      // The agent has only so many places for readers of its stream. Without one the list is read again and again.
+      this.streams = await this.listen(mine).then(() => true, () => false);
+      if (!mine()) return;
       const rows = await this.load(mine);
       if (!mine()) return;
+      if (this.streams && this.source.readyState === EventSource.CLOSED) throw new Error("the stream ended meanwhile");
       this.rows = rows;
       this.take = (change) => this.apply(change);
       changes.forEach(this.take);
       this.tries = 0;
+      if (!this.streams) this.timer = setTimeout(() => this.connect(), POLL);
       this.set("live");
-    } catch (error) {
-      if (mine()) this.lost(error);
+    } catch {
+      if (mine()) this.lost();
     }
   }
 
@@ -80,36 +105,30 @@ export class Live extends EventTarget {
       on("open", resolve);
       for (const event of ["changed", "finished"]) on(event, ({ data }) => this.take({ termination: JSON.parse(data) }));
       on("gone", ({ data }) => this.take({ gone: JSON.parse(data).id }));
-      // What was missed is not known any more: everything is read again.
-      on("reset", () => this.state === "live" && this.connect());
+      // What was missed is not known any more, or this page was too slow: everything is read again.
+      for (const event of ["reset", "dropped"]) on(event, () => this.state === "live" && this.connect());
       source.onerror = () => {
         if (!mine()) return;
         // The browser would go on by itself, but not after every error, and without saying when.
         source.close();
         reject(new Error("the stream ended"));
-        if (this.state === "live") this.lost();
+        if (this.state === "live" && this.streams) this.lost();
       };
     });
   }
 
   async load(mine) {
     const rows = new Map();
-    let path = `${LIST}?limit=${PAGE}`;
-    while (path && rows.size < MOST) {
-      const response = await fetch(path, { headers: { Accept: "application/json" } });
-      if (!response.ok) throw new Problem(response.status, response.statusText);
-      const seen = performance.now();
-      const list = await response.json();
-      if (!mine()) return rows;
+    await askAll(`${LIST}?limit=${PAGE}`, (part, isLast) => {
+      if (!mine()) return;
       this.heard = Date.now();
-      for (const termination of list) rows.set(termination.id, row(termination, seen));
-      path = nextPage(response.headers.get("Link"));
-      if (this.rows.size === 0 && path) {
-        // The first page is shown before the last one is here.
+      for (const termination of part) rows.set(termination.id, row(termination, performance.now()));
+      if (this.rows.size === 0 && !isLast) {
+        // The first part is shown before the last one is here.
         this.rows = new Map(rows);
         this.changed();
       }
-    }
+    });
     return rows;
   }
 

@@ -3,7 +3,7 @@
 import { AgentView } from "./agent.js";
 import { age, clock } from "./format.js";
 import { h, name, replace, setText } from "./dom.js";
-import { ListView } from "./list.js";
+import { ListView, lastList } from "./list.js";
 import { Live, ask } from "./live.js";
 import { TerminationView } from "./termination.js";
 import { theme } from "./theme.js";
@@ -57,7 +57,7 @@ async function show({ first = false } = {}) {
 
 function showState() {
   const offline = live.state === "offline";
-  setText(status, { loading: "connecting", live: "live", offline: "not connected" }[live.state]);
+  setText(status, { loading: "connecting", live: live.streams ? "live" : "every 5 s", offline: "not connected" }[live.state]);
   status.dataset.state = live.state;
   document.body.dataset.state = live.state;
   if (!offline) {
@@ -83,7 +83,9 @@ function showRetry() {
 async function showAgent() {
   try {
     const health = await ask("/api/v1/health");
-    replace(document.getElementById("node"), health.node ? name(health.node, { most: 40 }) : null);
+    // An agent that was not told knows it from its pods.
+    const node = health.node ?? live.rows.values().next().value?.node;
+    replace(document.getElementById("node"), node ? name(node, { most: 40 }) : null);
     const warn = health.problems.length === 0 ? null : h("a", { href: "#/agent", class: "lossy" }, "something is missing or was lost");
     replace(document.getElementById("version"), `gracetrace ${health.version} · up ${age(health.uptime_seconds)} `, warn);
   } catch {
@@ -101,12 +103,9 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || event.target.closest("input, select, textarea")) return;
   if (view instanceof TerminationView || view instanceof WorkloadView) {
     event.preventDefault();
-    if (history.length > 1 && document.referrer === "" && cameFromHere) history.back();
-    else location.hash = view instanceof WorkloadView ? "#/workloads" : "#/";
+    location.hash = view instanceof WorkloadView ? "#/workloads" : lastList();
   }
 });
-let cameFromHere = false;
-window.addEventListener("hashchange", () => (cameFromHere = true));
 history.scrollRestoration = "manual";
 document.querySelector(".skip").addEventListener("click", (event) => {
   // The fragment is the address of a view.

@@ -38,7 +38,7 @@ function lane(container, at, { grace, now }) {
   const killAt = at(container.killed_at);
   const hookFrom = at(hook?.start);
   // Without an end it goes on, or nobody saw it end; then it was over when its container was.
-  const hookTo = hook ? at(hook.end) ?? exitAt ?? now : null;
+  const hookTo = hook ? at(hook.end) ?? exitAt ?? now ?? hookFrom : null;
   const begins = [hookFrom, stopAt].filter((time) => time !== null);
   const until = exitAt ?? now;
   const overran = hook && stopAt !== null && grace !== null && stopAt + LEAST_AFTER_HOOK > grace;

@@ -222,8 +222,12 @@ function visibleJson(value) {
 function legend(termination) {
   const { lanes } = moments(termination);
   const item = (kind, text) => h("span", { class: "legend-item" }, h("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), text);
-  return h("div", { class: "legend" }, lanes.some(({ hook }) => hook) ? item("hook", "preStop hook") : null, lanes.some(({ waiting }) => waiting) ? item("waiting", "not told to stop yet") : null, item("drain", "from the stop signal to the exit"),
+  return h("div", { class: "legend" }, lanes.some(({ hook }) => hook && !isBad(hook)) ? item("hook", "preStop hook") : null, lanes.some(({ hook }) => hook && isBad(hook)) ? item("lead", "preStop hook that went wrong") : null, lanes.some(({ waiting }) => waiting) ? item("waiting", "not told to stop yet") : null, item("drain", "from the stop signal to the exit"),
     lanes.some(({ extension }) => extension) ? item("extension", "2 s that a hook cannot take") : null, lanes.some(({ lead }) => lead > 0) ? item("lead", "application without its sidecar") : null);
+}
+
+function isBad({ result }) {
+  return result === "failed" || result === "timeout";
 }
 
 function calm() {

@@ -1,7 +1,7 @@
 // The timeline: one lane per container, and below it, on the same axis, its open connections.
 
 import { clip, s, textWidth, visible } from "./dom.js";
-import { drawChart, chartHeight } from "./chart.js";
+import { chartHeight, drawChart } from "./chart.js";
 import { seconds } from "./format.js";
 import { domain, exitWords, hookEnd, moments, ticks } from "./moments.js";
 import { findingPlaces } from "./places.js";
@@ -42,20 +42,25 @@ export function timeline(termination, { width, elapsed, onFinding }) {
     "data-from": range.from, "data-to": range.to,
   });
   const context = { svg, all, scale, narrow, width, onFinding, places };
+  const stripes = s("g", { class: "stripes" });
   const below = s("g", { class: "below" });
   const lanes = s("g", { class: "lanes" });
   let y = GRACE + AXIS;
-  for (const [index, one] of all.lanes.entries()) y = drawLane(lanes, context, one, index, y);
+  for (const [index, one] of all.lanes.entries()) {
+    const top = y;
+    y = drawLane(lanes, context, one, top);
+    stripes.append(s("rect", { x: 0, y: top, width, height: y - top, class: index % 2 ? "stripe" : "stripe odd" }));
+  }
   const charts = s("g", { class: "charts" });
   for (const one of all.charts) {
     drawChart(charts, context, one, y);
-    y += chartHeight;
+    y += chartHeight(narrow);
   }
   const height = y + 6;
   drawBehind(below, context, range, termination, height);
   svg.setAttribute("height", height);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.append(patterns(), below, lanes, charts, pointer(context, height));
+  svg.append(patterns(), stripes, below, lanes, charts, pointer(context, height));
   return svg;
 }
 
@@ -75,8 +80,8 @@ function drawBehind(group, { scale, width, narrow, all, places, onFinding }, ran
   const axis = s("g", { class: "axis" });
   for (const { at, text } of ticks(scale.from, scale.to, (scale.right - scale.left) / (narrow ? 64 : 84))) {
     const x = scale.x(at);
-    axis.append(s("line", { x1: x, y1: top, x2: x, y2: height, class: "grid" }));
-    axis.append(s("text", { x, y: GRACE + AXIS - 11, class: "tick", "data-tick": at, "text-anchor": x < scale.left + 12 ? "start" : x > width - 40 ? "end" : "middle" }, text));
+    axis.append(s("line", { x1: x, y1: top, x2: x, y2: height, class: "grid", "data-tick": at }));
+    axis.append(s("text", { x, y: GRACE + AXIS - 11, class: "tick", "text-anchor": x < scale.left + 12 ? "start" : x > width - 40 ? "end" : "middle" }, text));
   }
   group.append(axis);
   if (all.grace === null) return;
@@ -98,7 +103,7 @@ function drawBehind(group, { scale, width, narrow, all, places, onFinding }, ran
   }
 }
 
-function drawLane(group, context, one, index, top) {
+function drawLane(group, context, one, top) {
   const { scale, narrow, width, places, onFinding } = context;
   const own = places.filter((place) => place.lane === one);
   const label = visible((one.name ?? one.container.id.slice(0, 12)).slice(0, 100));
@@ -108,7 +113,6 @@ function drawLane(group, context, one, index, top) {
   const y = top + title + rows * ROW + 6;
   const bottom = y + BAR + GAP;
   const lane = s("g", { class: `lane role-${one.role}`, "data-container": one.name ?? one.container.id });
-  lane.append(s("rect", { x: 0, y: top, width, height: bottom - top, class: index % 2 ? "stripe" : "stripe odd" }));
   lane.append(s("text", { x: narrow ? scale.left : 18, y: narrow ? top + 15 : y + 7, class: "lane-name" }, s("title", {}, clip(label, 100)), clip(label, narrow ? 40 : 19)));
   lane.append(s("text", { x: narrow ? scale.right : 18, y: narrow ? top + 15 : y + 22, class: "lane-role", "text-anchor": narrow ? "end" : "start" }, one.role));
   drawBars(lane, scale, one, y);

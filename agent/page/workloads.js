@@ -2,13 +2,16 @@
 
 import { advise, percentile } from "./advice.js";
 import { h, name, replace, s } from "./dom.js";
-import { clock, count, day, percent, plural, seconds } from "./format.js";
-import { Problem, ask } from "./live.js";
+import { clock, count, day, percent, plural, query, seconds } from "./format.js";
+import { Problem, askAll } from "./live.js";
 import { ticks } from "./moments.js";
 import { OUTCOMES, findingWords, icon } from "./words.js";
 
 /** At most so often is the agent asked for sums, in milliseconds. */
 const PACE = 2000;
+const ALL = "/api/v1/workloads?limit=500";
+/** Of an address, in characters. */
+const LONGEST = 4000;
 
 /** The address of a termination's workload. */
 export function workloadAddress({ namespace, workload }) {
@@ -41,7 +44,7 @@ class Following {
     this.timer = null;
     this.last = Date.now();
     try {
-      const answer = await ask(this.path);
+      const answer = await askAll(this.path);
       if (!this.gone) this.show(answer);
     } catch (error) {
       if (!this.gone && !this.shown) this.fail(error);
@@ -59,7 +62,7 @@ export class WorkloadsView extends Following {
   element = h("div", { class: "workloads" }, h("h1", { tabindex: -1 }, "Workloads"), h("p", { class: "empty" }, "Loading…"));
 
   constructor(live) {
-    super(live, "/api/v1/workloads");
+    super(live, ALL);
   }
 
   show(all) {
@@ -106,16 +109,21 @@ function outcomeBar(outcomes) {
 /** One workload. */
 export class WorkloadView extends Following {
   constructor(live, { namespace, kind, name: whose }) {
-    const parameters = new URLSearchParams({ workload: `${kind}/${whose}`, ...(namespace ? { namespace } : {}) });
-    super(live, `/api/v1/workloads?${parameters}`);
+    const path = `/api/v1/workloads?${query({ namespace, workload: `${kind}/${whose}` })}`;
+    // What the agent would not read is looked for among all of them.
+    super(live, path.length < LONGEST ? path : ALL);
     Object.assign(this, { namespace, kind, whose, title: `${kind} ${whose}`.slice(0, 80) });
     this.element = h("div", { class: "workload" }, this.headline(), h("p", { class: "empty" }, "Loading…"));
   }
 
+  /** The list of its terminations, or of those with a finding. */
+  listAddress(finding) {
+    return `#/?${query({ namespace: this.namespace, workload: `${this.kind}/${this.whose}`, finding })}`;
+  }
+
   headline() {
-    const query = new URLSearchParams({ ...(this.namespace ? { namespace: this.namespace } : {}), workload: `${this.kind}/${this.whose}` });
     return h("header", {}, h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: "#/workloads" }, "Workloads"), " / ", name(this.namespace, { unknown: "unknown namespace" })),
-      h("div", { class: "headline" }, h("h1", { tabindex: -1 }, h("span", { class: "kind" }, name(this.kind, { most: 40 })), " ", name(this.whose, { most: 100 })), h("span", { class: "actions" }, h("a", { class: "button", href: `#/?${query}` }, "Its terminations"))));
+      h("div", { class: "headline" }, h("h1", { tabindex: -1 }, h("span", { class: "kind" }, name(this.kind, { most: 40 })), " ", name(this.whose, { most: 100 })), h("span", { class: "actions" }, h("a", { class: "button", href: this.listAddress() }, "Its terminations"))));
   }
 
   show(all) {
@@ -164,8 +172,7 @@ export class WorkloadView extends Following {
   findings(one) {
     const found = Object.entries(one.findings).sort((left, right) => right[1] - left[1]);
     return h("section", { class: "card", "aria-labelledby": "w-findings" }, h("h2", { id: "w-findings" }, "Findings"), found.length === 0 ? h("p", { class: "none" }, "None.") : h("ul", { class: "finding-sums" }, found.map(([id, times]) => {
-      const query = new URLSearchParams({ ...(this.namespace ? { namespace: this.namespace } : {}), workload: `${this.kind}/${this.whose}`, finding: id });
-      return h("li", {}, h("a", { href: `#/?${query}` }, findingWords(id)), h("span", { class: "number" }, `${count(times)} of ${count(one.terminations)}`));
+      return h("li", {}, h("a", { href: this.listAddress(id) }, findingWords(id)), h("span", { class: "number" }, `${count(times)} of ${count(one.terminations)}`));
     })));
   }
 }
