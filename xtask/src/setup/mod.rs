@@ -7,6 +7,7 @@ mod debian;
 mod linker;
 mod rustc;
 mod toolchain;
+mod axe;
 
 use std::path::Path;
 
@@ -40,13 +41,15 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 7] = [
+const FOR_TESTS: [(&str, &str); 9] = [
     ("runc", "runc"),
     ("busybox", "busybox-static"),
     ("containerd", "containerd"),
     ("kubectl", "kubernetes-client"),
     ("prometheus", "prometheus"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     // The seccomp profile of CRI-O and Podman.
     ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
 ];
@@ -60,6 +63,7 @@ pub(crate) fn programs_for_tests() -> Result<()> {
         return Ok(());
     }
     debian::install_missing(&FOR_TESTS)?;
+    axe::install()?;
     if CNI_PLUGINS.iter().any(|plugin| Path::new(plugin).exists()) {
         return Ok(());
     }
