@@ -96,7 +96,7 @@ enum Task {
     Rules(rules::Rules),
     /// Write the Grafana dashboards in deploy/dashboards
     Dashboards,
-    /// Write the pages that are generated: docs/metrics.md
+    /// Write what is generated from the code: docs/metrics.md, agent/src/http/openapi.json
     Docs,
     /// Make pictures of the page in every view, light and dark, wide and narrow (needs root)
     Screenshots {

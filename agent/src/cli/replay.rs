@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
+use super::broken_pipe;
 use super::metrics::MetricsSettings;
 use super::text::Text;
 use crate::correlator::Config;
@@ -81,15 +82,7 @@ impl Replay {
         } else if self.metrics {
             Ok(())
         } else {
-            write!(output, "{}", Text(&report::termination(&ended.timeline, pipeline.now())))
+            write!(output, "{}", Text::plain(&report::termination(&ended.timeline, pipeline.now())))
         }
-    }
-}
-
-/// A reader that has seen enough, such as `head`, is no failure.
-fn broken_pipe(error: io::Error) -> anyhow::Result<ExitCode> {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        _ => Err(error).context("cannot write to standard output"),
     }
 }

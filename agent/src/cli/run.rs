@@ -1,20 +1,21 @@
 //! `gracetrace run`: the agent.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use clap::Args;
 use clap::builder::BoolishValueParser;
 use clap::value_parser;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::metrics::MetricsSettings;
+use super::text::{Color, Line};
 use crate::correlator::Config;
 use crate::http::{self, Feed, Health, Inquiries, Shown};
 use crate::identity::Source;
@@ -25,12 +26,12 @@ use crate::identity::pods_file::PodsFile;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::model::Sight;
-use crate::pipeline::{Account, Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
+use crate::pipeline::{Account, Ended, Kubelet, Live, Pipeline, Refusals, Scans, Seeds, State};
 use crate::probe::{self, HOOKS, Hook, Probe};
 use crate::recording::Recorder;
 use crate::state::{Keeper, Place, StateDir};
 use crate::store::{self, Store};
-use crate::{clock, logging};
+use crate::{clock, logging, report};
 
 /// Watch the pods of this node; one line of JSON per termination on standard output.
 #[derive(Debug, Args)]
@@ -63,6 +64,9 @@ pub(super) struct Run {
     /// Keep every input in this file, for `gracetrace replay`
     #[arg(long, value_name = "FILE", env = "GRACETRACE_RECORD")]
     record: Option<PathBuf>,
+    /// What to write for each termination: text for people, JSON for programs [auto: text on a terminal, else JSON]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "GRACETRACE_LOG")]
+    log: LogFormat,
     /// Size of the kernel's ring buffer in bytes, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = probe::Options::default().ring_bytes, env = "GRACETRACE_RING_BYTES")]
     ring_bytes: u32,
@@ -86,6 +90,38 @@ pub(super) struct Run {
     keep: Keep,
     #[command(flatten)]
     metrics: MetricsSettings,
+}
+
+/// The form of the lines about terminations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum LogFormat {
+    /// Text on a terminal, JSON elsewhere
+    #[default]
+    Auto,
+    /// One line of JSON per termination, the same as the API gives
+    Json,
+    /// One line of text per termination
+    Text,
+}
+
+impl LogFormat {
+    /// What makes a line.
+    fn line(self) -> fn(&Ended) -> Vec<u8> {
+        match self {
+            LogFormat::Auto if io::stdout().is_terminal() => text_line,
+            LogFormat::Auto | LogFormat::Json => json_line,
+            LogFormat::Text => text_line,
+        }
+    }
+}
+
+fn json_line(ended: &Ended) -> Vec<u8> {
+    [&ended.json[..], b"\n"].concat()
+}
+
+fn text_line(ended: &Ended) -> Vec<u8> {
+    let of = report::termination(&ended.timeline, ended.timeline.end.unwrap_or_default());
+    format!("{}\n", Line { of: &of, paint: Color::Auto.paint() }).into_bytes()
 }
 
 /// What the API keeps.
@@ -229,6 +265,7 @@ impl Run {
             state: left,
             node_name: node_name.map(Arc::from),
             recorder,
+            line: self.log.line(),
             lines: LineWriter::spawn("standard output", std::io::stdout()).context("cannot start a thread")?,
             metrics,
             health,

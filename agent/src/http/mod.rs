@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 
 pub use health::Health;
 pub use inquiry::{Inquiries, Inquiry};
-pub(crate) use query::duration;
+pub(crate) use query::{duration, encode};
 pub use stream::Feed;
 
 use crate::metrics::Metrics;

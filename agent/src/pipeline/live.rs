@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Account, Action, Kubelet, Pipeline, Refusals, Seeds, State};
+use super::{Account, Action, Ended, Kubelet, Pipeline, Refusals, Seeds, State};
 use crate::clock;
 use crate::http::{Feed, Health, Inquiry};
 use crate::identity::cgroupfs::{self, CgroupRoot};
@@ -79,7 +79,9 @@ pub struct Live {
     pub node_name: Option<Arc<str>>,
     /// Inputs go there too, if asked for.
     pub recorder: Option<Recorder>,
-    /// One line of JSON per termination.
+    /// Makes the line of a termination, with its line break.
+    pub line: fn(&Ended) -> Vec<u8>,
+    /// One line per termination.
     pub lines: LineWriter,
     /// Of these, the agent's own are set here.
     pub metrics: Arc<Metrics>,
@@ -205,10 +207,7 @@ impl Live {
                     }
                 }
                 Action::Report(ended) => {
-                    let mut line = Vec::with_capacity(ended.json.len() + 1);
-                    line.extend_from_slice(&ended.json);
-                    line.push(b'\n');
-                    self.lines.send(line);
+                    self.lines.send((self.line)(&ended));
                 }
             }
         }

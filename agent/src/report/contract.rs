@@ -13,6 +13,7 @@ pub type Word = Cow<'static, str>;
 
 /// One termination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Termination {
     /// Stable over the life of the termination, and in a replay.
     pub id: String,
@@ -59,6 +60,7 @@ pub struct Termination {
 
 /// What owns a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Workload {
     /// `Deployment`, `StatefulSet`, …; `Pod` when nobody owns it.
     pub kind: String,
@@ -68,6 +70,7 @@ pub struct Workload {
 
 /// One container's part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Container {
     /// Name in the pod, if the pod is known.
     pub name: Option<String>,
@@ -107,6 +110,7 @@ pub struct Container {
 
 /// A preStop hook that ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hook {
     /// `exec`, `http` or `sleep`.
     pub handler: Word,
@@ -133,6 +137,7 @@ pub struct Hook {
 
 /// The stop signal of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StopSignal {
     /// `SIGTERM`, …
     pub name: String,
@@ -144,6 +149,7 @@ pub struct StopSignal {
 
 /// The end of a container's init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exit {
     /// When its last thread died.
     pub at: Time,
@@ -158,6 +164,7 @@ pub struct Exit {
 /// Connections of a container in the termination. Those within the pod and those of the kubelet are in none of these but
 /// their own counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Connections {
     /// Open at start.
     pub at_start: Option<Count>,
@@ -210,6 +217,7 @@ pub struct Connections {
 
 /// A count by direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Count {
     /// From a client.
     pub inbound: u64,
@@ -219,6 +227,7 @@ pub struct Count {
 
 /// The other end of connections: a client, whatever its ports, or a server's port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Peer {
     /// Address and port; of a client that used several ports, the address.
     pub address: String,
@@ -238,6 +247,7 @@ pub struct Peer {
 
 /// Peers that are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherPeers {
     /// `inbound` or `outbound`.
     pub direction: Word,
@@ -250,6 +260,7 @@ pub struct OtherPeers {
 
 /// What became of connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Tally {
     /// Established ones, as far as they were told of.
@@ -270,6 +281,7 @@ pub struct Tally {
 
 /// What went wrong, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Stable id: see [`crate::model::FindingId`].
     pub id: Word,

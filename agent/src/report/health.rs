@@ -6,6 +6,7 @@ use super::{Time, Word};
 
 /// How the agent is doing, and what it cannot see. Counts are since it started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Health {
     /// Its version.
     pub version: Word,
@@ -29,6 +30,7 @@ pub struct Health {
 
 /// How the pipeline is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Vitals {
     /// The kernel's release.
     pub kernel: Option<String>,
@@ -60,6 +62,7 @@ pub struct Vitals {
 
 /// A kernel hook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HookHealth {
     /// The kernel's name for it.
     pub hook: Word,
@@ -85,6 +88,7 @@ pub struct HookHealth {
 
 /// A source of pods, or of cgroups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourceHealth {
     /// `kubernetes`, `cri`, `file` or `cgroups`.
     pub source: Word,
@@ -102,6 +106,7 @@ pub struct SourceHealth {
 
 /// A map of the kernel programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MapUse {
     /// Its name.
     pub map: Word,
@@ -113,6 +118,7 @@ pub struct MapUse {
 
 /// What was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// What.
     pub what: Word,
@@ -122,6 +128,7 @@ pub struct LeftOut {
 
 /// What survives a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StateHealth {
     /// Since it was last saved; `None` when it never was.
     pub age_seconds: Option<f64>,
@@ -135,6 +142,7 @@ pub struct StateHealth {
 
 /// What the agent takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessHealth {
     /// Memory of its own.
     pub resident_bytes: u64,
@@ -144,6 +152,7 @@ pub struct ProcessHealth {
 
 /// The terminations that can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StoreHealth {
     /// How many there are.
     pub terminations: u64,
@@ -161,6 +170,7 @@ pub struct StoreHealth {
 
 /// The HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HttpHealth {
     /// Connections now, this one included.
     pub connections: u64,

@@ -6,6 +6,7 @@ use super::{Time, Word, Workload};
 
 /// A pod of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KnownPod {
     /// The pod's uid as the kubelet and its cgroup have it.
     pub uid: String,
@@ -38,6 +39,7 @@ pub struct KnownPod {
 
 /// One container of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KnownContainer {
     /// Name in the pod, if the pod is known.
     pub name: Option<String>,
@@ -59,6 +61,7 @@ pub struct KnownContainer {
 
 /// A preStop handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PreStop {
     /// `exec`, `http`, `sleep` or `tcp`.
     pub handler: Word,

@@ -24,6 +24,13 @@ impl Time {
         let timestamp: Timestamp = text.parse().ok()?;
         i64::try_from(timestamp.as_nanosecond()).ok().map(|nanoseconds| Time(WallTime(nanoseconds)))
     }
+
+    /// The same; what 64 bits of nanoseconds do not reach is the first or the last time that they do.
+    pub fn parse_clamped(text: &str) -> Option<Time> {
+        let nanoseconds = text.parse::<Timestamp>().ok()?.as_nanosecond();
+        let clamped = nanoseconds.clamp(i64::MIN.into(), i64::MAX.into());
+        i64::try_from(clamped).ok().map(|nanoseconds| Time(WallTime(nanoseconds)))
+    }
 }
 
 impl fmt::Display for Time {
@@ -44,6 +51,22 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
         let text = String::deserialize(deserializer)?;
         Time::parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("not a time of RFC 3339: {text:?}")))
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for Time {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$",
+            "description": "RFC 3339 with nine decimals and Z: texts sort as times do.",
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Time, Word, Workload};
 /// Terminations during which records were lost or nobody watched (`incomplete`, or `complete` false) are counted in
 /// `terminations`, `outcomes`, `reasons` and `findings`, and are in no distribution: their times may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkloadSummary {
     /// `None` for pods that no source has told of.
     pub namespace: Option<String>,
@@ -53,6 +54,7 @@ impl WorkloadSummary {
 
 /// Values that were measured. A percentile is the smallest value that so many of all are not above (nearest rank).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Distribution {
     /// How many.
     pub count: u64,
@@ -70,6 +72,7 @@ pub struct Distribution {
 ///
 /// `null` is "not measured" or "there was none".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Budget {
     /// The termination's id.
     pub id: String,
@@ -87,7 +90,7 @@ pub struct Budget {
     pub grace_period_seconds: Option<u64>,
     /// What it took, from start to end.
     pub grace_used_seconds: Option<f64>,
-    /// From the start of its preStop hook to the hook's end, or to what ended it.
+    /// From the start of its preStop hook to the hook's end; to the stop signal if that came first.
     pub hook_seconds: Option<f64>,
     /// From the stop signal to the exit.
     pub drain_seconds: Option<f64>,

@@ -97,9 +97,13 @@ fn ended(container: &ContainerTimeline) -> Option<BootTime> {
     container.empty_at.or(container.exit.map(|exit| exit.at))
 }
 
-/// A hook without an end was over for the container when it was stopped.
+/// As far as the container was still waiting for it: not beyond its stop signal, or else what ended it.
 fn hook_took(hook: &HookTimeline, container: &ContainerTimeline) -> Option<Duration> {
     let stop = container.stop_signal.map(|stop| stop.at);
-    let exit = container.exit.map(|exit| exit.at);
-    Some(hook.end.or(stop).or(container.killed_at).or(exit)?.since(hook.start))
+    let ended = stop.or(container.killed_at).or(container.exit.map(|exit| exit.at));
+    let until = match (hook.end, ended) {
+        (Some(end), Some(ended)) => end.min(ended),
+        (end, ended) => end.or(ended)?,
+    };
+    Some(until.since(hook.start))
 }

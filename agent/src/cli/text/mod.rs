@@ -1,22 +1,50 @@
 //! A termination as text for people.
 
 mod connections;
+mod escaped;
+mod paint;
+mod line;
 
 use std::fmt::{self, Formatter};
+
+pub(super) use escaped::Escaped;
+pub(super) use line::Line;
+pub(super) use paint::{Color, Paint, wanted};
 
 use crate::report::{Container, Termination, Time};
 
 /// Shows a termination: a head line, what happened to each container in the order of time, what was found.
-pub(super) struct Text<'a>(pub(super) &'a Termination);
+pub(super) struct Text<'a> {
+    of: &'a Termination,
+    paint: Paint,
+}
+
+impl<'a> Text<'a> {
+    /// Without colours.
+    pub(super) fn plain(of: &'a Termination) -> Text<'a> {
+        Text { of, paint: Paint::plain() }
+    }
+
+    /// With colours, if they are wanted.
+    pub(super) fn painted(of: &'a Termination, paint: Paint) -> Text<'a> {
+        Text { of, paint }
+    }
+}
+
+/// `namespace/pod`, or the pod's uid when nobody has told of it.
+pub(super) fn name_of(of: &Termination) -> String {
+    match (&of.namespace, &of.pod) {
+        (Some(namespace), Some(pod)) => format!("{}/{}", Escaped(namespace), Escaped(pod)),
+        _ => format!("pod {}", Escaped(&of.uid)),
+    }
+}
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let of = self.0;
-        let name = match (&of.namespace, &of.pod) {
-            (Some(namespace), Some(pod)) => format!("{namespace}/{pod}"),
-            _ => format!("pod {}", of.uid),
-        };
-        write!(f, "{name}  {}  {}", of.outcome.as_deref().unwrap_or(&of.phase), of.reason)?;
+        let Text { of, paint } = self;
+        let word = of.outcome.as_deref().unwrap_or(&of.phase);
+        let outcome = paint.outcome(word);
+        write!(f, "{}  {outcome}{}{outcome:#}  {}", paint.bold(name_of(of)), Escaped(word), Escaped(&of.reason))?;
         match (of.grace_used_seconds, of.grace_period_seconds, of.utilization) {
             (Some(used), Some(grace), Some(utilization)) => {
                 write!(f, "  {used:.3} s of {grace} s grace ({:.0} %)", utilization * 100.0)?;
@@ -24,19 +52,20 @@ impl fmt::Display for Text<'_> {
             (Some(used), _, _) => write!(f, "  {used:.3} s")?,
             _ => {}
         }
-        writeln!(f, "\n  {}  {}", of.start, of.id)?;
+        writeln!(f, "\n  {}  {}", of.start, Escaped(&of.id))?;
         for (from, to) in &of.unseen {
             writeln!(f, "  nobody watched from {from} to {to}")?;
         }
         for container in &of.containers {
-            write_container(f, container, of.start)?;
+            write_container(f, container, of.start, *paint)?;
         }
         for finding in &of.findings {
-            let container = finding.container.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+            let name = |name| format!(" ({})", Escaped(name));
+            let container = finding.container.as_deref().map(name).unwrap_or_default();
             writeln!(
                 f,
-                "  ! {}{container}: {}\n    {}",
-                finding.id,
+                "  {}{container}: {}\n    {}",
+                paint.warn(format!("! {}", Escaped(&finding.id))),
                 Escaped(&finding.message),
                 Escaped(&finding.advice)
             )?;
@@ -45,7 +74,7 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::Result {
+fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time, paint: Paint) -> fmt::Result {
     let name = of.name.as_deref().unwrap_or_else(|| of.id.get(..12).unwrap_or(&of.id));
     let mut lines: Vec<(Time, String)> = Vec::new();
     if let Some(hook) = &of.hook {
@@ -89,29 +118,23 @@ fn write_container(f: &mut Formatter<'_>, of: &Container, start: Time) -> fmt::R
     }
     lines.sort_by_key(|(at, _)| *at);
     for (at, text) in lines {
-        let after = (at.0.0 - start.0.0) as f64 / 1e9;
-        writeln!(f, "  {after:>+9.3} s  {}  {}", Escaped(name), Escaped(&text))?;
+        let after = at.0.0.saturating_sub(start.0.0) as f64 / 1e9;
+        let what = match text.as_str() {
+            text if text.starts_with("SIGKILL") || text.starts_with("killed by") => {
+                paint.bad(Escaped(text).to_string())
+            }
+            text => Escaped(text).to_string(),
+        };
+        writeln!(f, "  {}  {}  {what}", paint.dim(format!("{after:>+9.3} s")), Escaped(name))?;
     }
     connections::write(f, of, name)
-}
-
-/// Text that may hold anything, without what a terminal would take as a command.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            if char.is_control() { write!(f, "{}", char.escape_default())? } else { fmt::Write::write_char(f, char)? }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Handler, HookResult};
-    use crate::report::fixture::{at, full};
+    use crate::report::fixture::{at, full, unknown_pod};
     use crate::report::termination;
 
     #[test]
@@ -119,7 +142,7 @@ mod tests {
         let mut timeline = full();
         timeline.containers[0].sidecar_lead =
             Some(crate::model::SidecarLead { ended: at(128.8), application_ended: at(132.0) });
-        let text = Text(&termination(&timeline, at(500.0))).to_string();
+        let text = Text::plain(&termination(&timeline, at(500.0))).to_string();
         let at = text.find("    connections of app").unwrap_or_else(|| panic!("{text}"));
         let end = text.find("  ! PRESTOP_TIMEOUT").unwrap();
         assert_eq!(
@@ -134,8 +157,8 @@ mod tests {
             "{text}"
         );
         // What nobody measured is not said to be 0.
-        let text = Text(&termination(&crate::report::fixture::unknown_pod(), crate::report::fixture::at(500.0)));
-        assert!(!text.to_string().contains("connection"), "{text}");
+        let text = Text::plain(&termination(&unknown_pod(), super::tests::at(500.0))).to_string();
+        assert!(!text.contains("connection"), "{text}");
     }
 
     #[test]
@@ -145,7 +168,7 @@ mod tests {
             let hook = timeline.containers[0].hook.as_mut().unwrap();
             (hook.handler, hook.result, hook.http_status, hook.inferred) = (handler, result, status, inferred);
             (hook.status, hook.processes, hook.cpu) = (None, None, None);
-            Text(&termination(&timeline, at(500.0))).to_string()
+            Text::plain(&termination(&timeline, at(500.0))).to_string()
         };
         let http = text(Handler::Http, Some(HookResult::Failed), Some(500), false);
         assert!(http.contains("preStop hook (http) starts\n"), "{http}");
@@ -154,5 +177,33 @@ mod tests {
         assert!(sleep.contains("preStop hook (sleep, inferred) starts\n"), "{sleep}");
         let unseen = text(Handler::Http, None, None, true);
         assert!(unseen.contains("preStop hook ends: nobody saw how\n"), "{unseen}");
+    }
+
+    #[test]
+    fn colours_change_nothing_else() {
+        let report = termination(&full(), at(500.0));
+        let plain = Text::plain(&report).to_string();
+        let painted = Text::painted(&report, Paint::coloured()).to_string();
+        assert!(painted.contains("\u{1b}[") && !plain.contains('\u{1b}'));
+        assert_eq!(anstyle_stripped(&painted), plain);
+    }
+
+    #[test]
+    fn hostile_names_command_no_terminal() {
+        let mut timeline = full();
+        timeline.pod = Some("a\u{1b}[2J\u{202e}b\n".into());
+        timeline.containers[0].name = Some("\u{9b}31m\u{7}".into());
+        timeline.findings[0].message = "\u{2067}x\u{1b}]0;t\u{7}".into();
+        let text = Text::plain(&termination(&timeline, at(500.0))).to_string();
+        let bad = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2067}".contains(c));
+        assert!(!text.contains(bad), "{text:?}");
+        assert!(text.starts_with("default/a\\u{1b}[2J\\u{202e}b\\n  forced"), "{text}");
+    }
+
+    /// Without what sets colours.
+    fn anstyle_stripped(text: &str) -> String {
+        let mut parts = text.split('\u{1b}');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
     }
 }

@@ -4,14 +4,18 @@ mod terminations;
 mod workloads;
 mod pods;
 mod health;
+#[cfg(test)]
+mod openapi;
 
 use std::sync::Arc;
 
-use hyper::header::{HeaderName, HeaderValue, LINK};
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, LINK};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::{Body, Chunks};
 use super::query::{self, QueryError};
+use super::reply::{self, Tag};
 use super::response::response;
 use super::stream::Events;
 use super::{State, inquiry};
@@ -59,10 +63,27 @@ pub(super) async fn answer<B>(state: &Arc<State>, path: &str, query: &str, reque
         "pods" => pods::list(state, query, headers).await,
         "health" => health::answer(state, query, headers).await,
         "stream" => stream(state, query, request),
+        "openapi.json" => openapi_json(state, query, headers).await,
         path => match path.strip_prefix("terminations/") {
             Some(id) => terminations::one(state, id, query, headers).await,
             None => Err(Refusal::NotFound("no such page")),
         },
+    }
+}
+
+async fn openapi_json(state: &State, query: &str, headers: &HeaderMap) -> Answer {
+    const DOCUMENT: &str = include_str!("../openapi.json");
+
+    query::nothing(query)?;
+    // The same in every run of this version.
+    let mut tag = Tag::new(0);
+    tag.add(DOCUMENT);
+    match reply::unchanged(headers, &tag) {
+        Some(response) => Ok(response),
+        None => {
+            let body = Chunks::from(Bytes::from_static(DOCUMENT.as_bytes()));
+            Ok(reply::tagged(&state.aside, headers, &tag, body).await)
+        }
     }
 }
 

@@ -205,7 +205,7 @@ fn moment(text: &str, now: BootTime) -> std::result::Result<Moment, String> {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         return Ok(Moment::Boot(BootTime(now.0.saturating_sub(nanoseconds))));
     }
-    let time = Time::parse(text).map(|time| Moment::Wall(time.0));
+    let time = Time::parse_clamped(text).map(|time| Moment::Wall(time.0));
     time.ok_or_else(|| format!("{text:?} is neither a time of RFC 3339 nor a duration like 15m or 1h30m"))
 }
 
