@@ -27,10 +27,22 @@ async fn advice_is_given_when_there_is_enough_to_give_it() {
     let cases = [
         (workload(4, 30, 0.0, Some(1.0), Some(3.0), json!({})), vec!["Not enough to say"]),
         // Clients come for three seconds and a half, and nobody waits for them; 4 s and 20 s of drain do not fit into 22.
-        (workload(8, 10, 0.0, Some(1.0), Some(3.5), json!({})), vec!["Have preStop wait 4 s", "Grace period: 10 s is right"]),
-        (workload(8, 22, 0.0, Some(20.0), Some(3.5), json!({})), vec!["Have preStop wait 4 s", "Raise the grace period to 30 s"]),
-        (workload(8, 30, 5.0, Some(10.0), Some(3.5), json!({})), vec!["preStop wait: 5.00 s is enough", "Grace period: 30 s is right"]),
-        (workload(25, 60, 5.0, Some(1.0), Some(3.5), json!({})), vec!["preStop wait: 5.00 s is enough", "Grace period: 60 s is plenty"]),
+        (
+            workload(8, 10, 0.0, Some(1.0), Some(3.5), json!({})),
+            vec!["Have preStop wait 4 s", "Grace period: 10 s is right"],
+        ),
+        (
+            workload(8, 22, 0.0, Some(20.0), Some(3.5), json!({})),
+            vec!["Have preStop wait 4 s", "Raise the grace period to 30 s"],
+        ),
+        (
+            workload(8, 30, 5.0, Some(10.0), Some(3.5), json!({})),
+            vec!["preStop wait: 5.00 s is enough", "Grace period: 30 s is right"],
+        ),
+        (
+            workload(25, 60, 5.0, Some(1.0), Some(3.5), json!({})),
+            vec!["preStop wait: 5.00 s is enough", "Grace period: 60 s is plenty"],
+        ),
         (
             workload(6, 30, 0.0, None, None, json!({ "STOP_SIGNAL_IGNORED": 6 })),
             vec!["Handle the stop signal", "preStop wait", "Grace period: later"],

@@ -77,7 +77,7 @@ impl Browser {
         wanted.set_binary("/usr/bin/chromium").unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         let driver = WebDriver::new(address, wanted).await.expect("chromedriver starts Chromium");
-        driver.set_script_timeout(PATIENCE).await.unwrap();
+        driver.set_script_timeout(5 * PATIENCE).await.unwrap();
         let browser = Browser { driver, _process: process, _profile: profile, _turn: turn };
         browser.command("Page.enable", json!({})).await;
         browser.before_each_page(WATCH).await;

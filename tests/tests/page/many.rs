@@ -7,17 +7,17 @@ use super::crowd::Crowd;
 
 const MANY: u32 = 1_999;
 
-/// Goes through the list by the wheel, as far as it goes. After each frame the rows must fill what is seen.
+/// Goes through the list, as far as it goes, and back in one leap. After each frame the rows must fill what is seen.
 const SCROLL: &str = "
     const done = arguments[arguments.length - 1];
     const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     (async () => {
         let most = 0, steps = 0, gaps = [];
         const seen = new Set();
-        for (let direction of [1, -1]) {
+        for (const distance of [0.9 * window.innerHeight, -document.body.scrollHeight]) {
             for (;;) {
                 const before = window.scrollY;
-                window.scrollBy(0, direction * window.innerHeight * 0.9);
+                window.scrollBy(0, distance);
                 await frame();
                 if (window.scrollY === before) break;
                 steps += 1;
