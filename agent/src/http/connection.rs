@@ -12,6 +12,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -26,6 +27,9 @@ pub(super) async fn run(stream: TcpStream, slot: Slot, state: Arc<State>, mut st
     let mut phase = slot.phase();
     // Small answers must not wait for an acknowledgement. A socket that has died already will say so soon.
     let _ = stream.set_nodelay(true);
+    // What a peer that is gone has not acknowledged by then ends the connection: a stream has nothing else to notice it by.
+    let patience = u32::try_from(state.limits.answer_time.as_millis()).unwrap_or(u32::MAX);
+    let _ = sockopt::set_tcp_user_timeout(&stream, patience);
     let service = service_fn(|request: Request<Incoming>| {
         slot.enter(Phase::Answer);
         let (state, slot) = (Arc::clone(&state), Arc::clone(&slot));

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -20,18 +21,24 @@ use super::response::{problem, response};
 /// Work that takes longer than a moment: it is done beside the pipeline's thread, so much at once and no more. The
 /// runtime's few threads for such work are for walks of the cgroup tree, too.
 #[derive(Debug)]
-pub(super) struct Aside(Semaphore);
+pub(super) struct Aside(Arc<Semaphore>);
 
 impl Default for Aside {
     fn default() -> Aside {
-        Aside(Semaphore::new(1))
+        Aside(Arc::new(Semaphore::new(1)))
     }
 }
 
 impl Aside {
     /// Does it. `None` when it has failed.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _turn = self.0.acquire().await.ok()?;
+        let turn = Arc::clone(&self.0).acquire_owned().await.ok()?;
+        // Who asked may go; the work goes on, and so does its turn.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         spawn_blocking(work).await.ok()
     }
 }

@@ -15,9 +15,9 @@ fn now() -> BootTime {
     at(200.0)
 }
 
-struct Server {
+pub(super) struct Server {
     address: SocketAddr,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     /// Nobody answers.
     _inquiries: mpsc::Receiver<Inquiry>,
     stop: oneshot::Sender<()>,
@@ -25,7 +25,11 @@ struct Server {
 }
 
 impl Server {
-    async fn start(limits: Limits) -> Server {
+    pub(super) async fn start(limits: Limits) -> Server {
+        Server::start_at(limits, now).await
+    }
+
+    pub(super) async fn start_at(limits: Limits, now: fn() -> BootTime) -> Server {
         let health = Arc::new(Health::new(at(195.0), "probes are not attached yet"));
         let shown = Shown { store: Arc::default(), metrics: Arc::default(), health };
         let (ask, inquiries) = Inquiries::channel();
@@ -39,23 +43,28 @@ impl Server {
         Server { address, state, _inquiries: inquiries, stop, task }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends bytes, reads to the end.
-    async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(super) async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes.as_ref()).await.unwrap();
         read_all(&mut stream).await
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
         (status(&answer), answer.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
-    fn closed(&self, reason: &str) -> u64 {
+    pub(super) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        timeout(Duration::from_secs(20), self.task).await.expect("it does not stop").unwrap();
+    }
+
+    pub(super) fn closed(&self, reason: &str) -> u64 {
         let text = String::from_utf8(self.state.metrics.encode(crate::metrics::Format::Text).unwrap()).unwrap();
         let series = format!("gracetrace_http_connections_closed_total{{reason=\"{reason}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |value| value.parse().unwrap())
@@ -63,13 +72,13 @@ impl Server {
 }
 
 /// Whatever comes until the other side closes, orderly or not.
-async fn read_all(stream: &mut TcpStream) -> String {
+pub(super) async fn read_all(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("it does not close");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn status(answer: &str) -> u16 {
+pub(super) fn status(answer: &str) -> u16 {
     answer.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{answer:?}"))[..3].parse().unwrap()
 }
 

@@ -6,6 +6,7 @@
 mod debian;
 mod linker;
 mod rustc;
+mod schemathesis;
 mod toolchain;
 mod axe;
 
@@ -41,7 +42,8 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 9] = [
+const FOR_TESTS: [(&str, &str); 10] = [
+    ("tmux", "tmux"),
     ("runc", "runc"),
     ("busybox", "busybox-static"),
     ("containerd", "containerd"),
@@ -63,7 +65,11 @@ pub(crate) fn programs_for_tests() -> Result<()> {
         return Ok(());
     }
     debian::install_missing(&FOR_TESTS)?;
-    axe::install()?;
+    for installed in [schemathesis::install(), axe::install()] {
+        if let Err(error) = installed {
+            eprintln!("setup: {error:#}; going on without it");
+        }
+    }
     if CNI_PLUGINS.iter().any(|plugin| Path::new(plugin).exists()) {
         return Ok(());
     }

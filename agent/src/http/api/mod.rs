@@ -113,3 +113,6 @@ fn link_next(response: &mut Response<Body>, path: &str, query: &str, cursor: &st
         response.headers_mut().insert(LINK, link);
     }
 }
+
+#[cfg(test)]
+mod tests;
