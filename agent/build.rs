@@ -1,7 +1,10 @@
-//! Builds the eBPF programs, so that plain `cargo build` embeds what is in `agent-ebpf` now.
+//! Builds the eBPF programs, so that plain `cargo build` embeds what is in `agent-ebpf` now. Bundles the page.
 //!
 //! The toolchain is the one that `cargo xtask setup` found. The nested build has a target folder of its own, which all
 //! profiles and targets of the outer build share: the object is the same for all of them.
+
+#[path = "build/page.rs"]
+mod page;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,9 +37,10 @@ const NOT_FOR_NESTED: [&str; 16] = [
 ];
 
 fn main() -> ExitCode {
-    match build() {
-        Ok(object) => {
+    match build().and_then(|object| Ok((object, bundle()?))) {
+        Ok((object, page)) => {
             println!("cargo::rustc-env=GRACETRACE_EBPF_OBJECT={}", object.display());
+            println!("cargo::rustc-env=GRACETRACE_PAGE={}", page.display());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -44,6 +48,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn bundle() -> Result<PathBuf, String> {
+    page::bundle(&Path::new(&variable("CARGO_MANIFEST_DIR")?).join("page"), Path::new(&variable("OUT_DIR")?))
 }
 
 fn build() -> Result<PathBuf, String> {

@@ -12,6 +12,7 @@ mod rules;
 mod dashboards;
 mod tidy;
 mod docs;
+mod screenshots;
 mod command;
 
 use std::os::unix::process::CommandExt;
@@ -38,6 +39,7 @@ Examples:
   cargo xtask bench                what the agent costs
   cargo xtask rules                rules and alerts for Prometheus, from xtask/src/rules
   cargo xtask dashboards           the Grafana dashboards in deploy/dashboards, written anew
+  cargo xtask screenshots          pictures of the page, in target/screenshots
   cargo xtask setup                only find or install the eBPF toolchain
 ";
 
@@ -99,6 +101,12 @@ enum Task {
     Dashboards,
     /// Write what is generated from the code: docs/metrics.md, agent/src/http/openapi.json
     Docs,
+    /// Make pictures of the page in every view, light and dark, wide and narrow (needs root)
+    Screenshots {
+        /// Where they go [default: target/screenshots]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Check the rules of the tree that neither rustc nor clippy knows
     Tidy,
     /// Find the eBPF toolchain, or install it (Debian, as root)
@@ -129,6 +137,7 @@ fn run(task: Task) -> Result<()> {
         Task::Rules(task) => task.run(),
         Task::Dashboards => dashboards::run(),
         Task::Docs => docs::run(),
+        Task::Screenshots { out } => screenshots::run(out),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::ebpf_toolchain(),
     }

@@ -8,6 +8,7 @@ mod linker;
 mod rustc;
 mod schemathesis;
 mod toolchain;
+mod axe;
 
 use std::path::Path;
 
@@ -41,7 +42,7 @@ pub(crate) fn ebpf_toolchain() -> Result<()> {
 }
 
 /// Programs that tests run and files that they read, and their packages.
-const FOR_TESTS: [(&str, &str); 8] = [
+const FOR_TESTS: [(&str, &str); 10] = [
     ("tmux", "tmux"),
     ("runc", "runc"),
     ("busybox", "busybox-static"),
@@ -49,6 +50,8 @@ const FOR_TESTS: [(&str, &str); 8] = [
     ("kubectl", "kubernetes-client"),
     ("prometheus", "prometheus"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     // The seccomp profile of CRI-O and Podman.
     ("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
 ];
@@ -62,8 +65,10 @@ pub(crate) fn programs_for_tests() -> Result<()> {
         return Ok(());
     }
     debian::install_missing(&FOR_TESTS)?;
-    if let Err(error) = schemathesis::install() {
-        eprintln!("setup: {error:#}; going on without it");
+    for installed in [schemathesis::install(), axe::install()] {
+        if let Err(error) = installed {
+            eprintln!("setup: {error:#}; going on without it");
+        }
     }
     if CNI_PLUGINS.iter().any(|plugin| Path::new(plugin).exists()) {
         return Ok(());

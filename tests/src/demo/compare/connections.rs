@@ -5,13 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use super::{Comparison, container};
+use super::{Comparison, Tolerance, container};
 use crate::demo::Played;
 use crate::kubelet::pod::CONTAINER;
 use crate::truth::{Outcome, Truth};
-
-/// How far a lead may be off, in seconds: two exits, each with the tolerance of a time.
-const LEAD: f64 = 0.02;
 
 /// Compares every count.
 pub(super) fn compare(comparison: &mut Comparison, termination: &Value, played: &Played) {
@@ -38,12 +35,13 @@ pub(super) fn compare(comparison: &mut Comparison, termination: &Value, played: 
     peers(comparison, connections, truth);
 }
 
-/// How long before the application's end its sidecar had ended. Only a lead is told.
-pub(super) fn lead(comparison: &mut Comparison, app: &Truth, sidecar: &Truth, said: &Value) {
+/// How long before the application's end its sidecar had ended. Only a lead is told. It is between two exits, each with the
+/// tolerance of a time.
+pub(super) fn lead(comparison: &mut Comparison, app: &Truth, sidecar: &Truth, said: &Value, tolerance: Tolerance) {
     let lead = (app.exit_at.0 - sidecar.exit_at.0) as f64 / 1e9;
     let said = &said["sidecar_lead_seconds"];
     let good = match said.as_f64() {
-        Some(said) => (said - lead).abs() < LEAD,
+        Some(said) => (said - lead).abs() < 2.0 * tolerance.each.as_secs_f64(),
         None => lead <= 0.0,
     };
     if !good {

@@ -53,7 +53,7 @@ impl Comparison {
     pub(crate) fn new(played: &Played, offset: WallOffset, tolerance: Tolerance) -> Comparison {
         let mut comparison = Comparison::default();
         if let Some(termination) = &played.termination {
-            comparison.compare(termination, played, offset);
+            comparison.compare(termination, played, offset, tolerance);
             comparison.hold_against(tolerance);
         }
         comparison
@@ -64,7 +64,7 @@ impl Comparison {
         self.errors.iter().copied().max_by_key(|error| error.size())
     }
 
-    fn compare(&mut self, termination: &Value, played: &Played, offset: WallOffset) {
+    fn compare(&mut self, termination: &Value, played: &Played, offset: WallOffset, tolerance: Tolerance) {
         let truth = &played.truth;
         let sidecar = played.scenario.sidecar.zip(played.sidecar.as_ref());
         let count = termination["containers"].as_array().map_or(0, Vec::len);
@@ -83,7 +83,7 @@ impl Comparison {
             let said = container(termination, plan.name);
             self.container("sidecar: ", of_sidecar, said, offset);
             self.verdict("role", &"sidecar".into(), &said["role"]);
-            connections::lead(self, truth, of_sidecar, said);
+            connections::lead(self, truth, of_sidecar, said, tolerance);
         }
         connections::compare(self, termination, played);
     }
