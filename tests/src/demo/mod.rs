@@ -6,6 +6,7 @@ mod live;
 pub(crate) mod compare;
 mod table;
 
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,6 +138,16 @@ pub(crate) struct Stage {
     pub(crate) offset: WallOffset,
 }
 
+/// The scenario went well, but the agent tells nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Untold;
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the agent does not tell of it")
+    }
+}
+
 /// A scenario that was played.
 pub(crate) struct Played {
     pub(crate) scenario: &'static Scenario,
@@ -161,7 +172,7 @@ impl Stage {
         let (pod, truth, sidecar) = (ended.pod.clone(), ended.truth.clone(), ended.sidecar.clone());
         self.kubelet.remove(ended).await?;
         let termination = match &self.agent {
-            Some(agent) => Some(agent.termination(&pod).await?),
+            Some(agent) => Some(agent.termination(&pod).await.context(Untold)?),
             None => None,
         };
         let deviations = scenario.deviations(&truth, sidecar.as_ref());

@@ -28,8 +28,8 @@ use crate::apt::Apt;
 use crate::build::{self, AGENT, Kind, VM_SUITE};
 use crate::{command, setup};
 
-/// Guests at a time: each has two processors.
-const AT_ONCE: usize = 2;
+/// Processors of a guest: so many guests at a time as the machine has processors for.
+const PROCESSORS: usize = 2;
 /// Pods at a time in a guest.
 const PODS: u32 = 3;
 /// How far times may be off: an emulated processor is ten to twenty times slower, and shared with others.
@@ -214,8 +214,9 @@ fn run_all(guests: &[Guest], qemu: &Qemu) -> Result<Vec<Ended>> {
             ended.push((number, end));
         }
     };
+    let at_once = (std::thread::available_parallelism().map_or(1, usize::from) / PROCESSORS).max(1);
     let mut ended = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker has panicked")));
         ends.collect::<Result<Vec<_>>>()
     })?
