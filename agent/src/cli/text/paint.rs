@@ -31,7 +31,7 @@ impl Color {
     }
 }
 
-/// Nobody asked for none (https://no-color.org, and terminals that have no colours).
+/// Nobody asked for none (<https://no-color.org>, and terminals that have no colours).
 pub(in crate::cli) fn wanted() -> bool {
     let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
