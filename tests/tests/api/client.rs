@@ -1,6 +1,6 @@
 //! Requests as bytes, and the events of a stream.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -16,6 +16,15 @@ pub(crate) fn json(answer: &str) -> Value {
 /// What the agent says of itself.
 pub(crate) fn health(agent: &Piped) -> Value {
     json(&agent.get("/api/v1/health"))
+}
+
+/// Whether the agent at this address has looked around.
+pub(crate) fn is_ready(address: &str) -> bool {
+    let mut stream = TcpStream::connect(address).expect("the agent listens");
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("it takes the request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.starts_with("HTTP/1.1 200")
 }
 
 /// One event.

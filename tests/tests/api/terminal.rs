@@ -6,6 +6,7 @@ use gracetrace_tests::agent::{built, output};
 use gracetrace_tests::wait;
 use serde_json::Value;
 
+use crate::client;
 use crate::node::Node;
 
 fn ask(address: &str, arguments: &[&str]) -> Output {
@@ -179,7 +180,10 @@ fn a_line_of_text_or_of_json() {
     let cgroups = node.cgroup_root().display().to_string();
     let command = format!("{agent} run --cri none --listen 127.0.0.1:0 --cgroup-root {cgroups}");
     let terminal = Terminal::open(&command);
-    terminal.shows(&[" on http://127.0.0.1:"]);
+    let says = terminal.shows(&[" on http://127.0.0.1:"]);
+    let address = says.split_once(" on http://").and_then(|(_, rest)| rest.split_once('/')).expect("its address").0;
+    // It says so before it has looked for the containers that are there.
+    wait::until("it is ready", || client::is_ready(address));
     container.delete();
     container.end();
     terminal.shows(&["  graceful    pod "]);

@@ -142,7 +142,12 @@ fn works_without_the_server_and_with_it() {
     server.come();
     wait::until("it has found the server again", || agent.count("the API server answers again") == 2);
     let said = agent.stop();
-    assert_eq!(said.lines().filter(|line| line.contains(" WARN ")).count(), 2, "one per loss: {said}");
+    let warnings = |what: &str| said.lines().filter(|line| line.contains(" WARN ") && line.contains(what)).count();
+    // The second loss may begin with a watch that breaks off, and the server may be back before it is asked again.
+    let (unasked, broken_off) =
+        (warnings("cannot ask the API server"), warnings("the connection to the API server broke off"));
+    assert!(unasked <= 2 && broken_off <= 1 && unasked + broken_off >= 2, "once per loss and kind: {said}");
+    assert_eq!(warnings(""), unasked + broken_off, "{said}");
     assert!(said.contains("watching the pods of the node node1 at https://127.0.0.1:"), "{said}");
 }
 
