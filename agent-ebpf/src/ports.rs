@@ -36,6 +36,14 @@ static NAMESPACES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4_096, 0);
 #[map]
 static REFUSALS: LruHashMap<Flow, Refusal> = LruHashMap::with_max_entries(1_024, 0);
 
+/// When the kubelet sent a SYN that may be refused.
+#[map]
+static KUBELET_SYNS: LruHashMap<Flow, u64> = LruHashMap::with_max_entries(1_024, 0);
+
+/// For how long in nanoseconds after that a refused SYN between the same ends is that one: longer than it takes to the pod,
+/// and shorter than it takes until somebody else has its port.
+const KUBELET_SYN_KEPT_NS: u64 = 1_000_000_000;
+
 /// What the agent looks at often, to know whether there is anything to look for. By `TALLY_…`.
 #[map]
 static TALLIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TALLY_COUNT, 0);
@@ -130,11 +138,22 @@ pub(crate) fn listens_no_more(sock: Sock<true>, container: Tracked) -> Option<()
     Some(())
 }
 
+/// The kubelet has sent a SYN: should it be refused, it was none of a client's. Mostly it is not, and makes room in the end.
+#[inline(always)]
+pub(crate) fn expect_kubelet(flow: Flow) {
+    let _ = KUBELET_SYNS.insert(flow, state::now(), 0);
+}
+
 /// A SYN was answered with a reset, because no socket was there.
 #[inline(always)]
 pub(crate) fn refused(syn: &Syn) -> Option<()> {
     // Of the pod itself: an application that calls its sidecar, say. Nobody's client.
     if (Ends { peer: syn.flow.client, own: syn.flow.server }).are_within_pod(|| syn.namespace as u32) {
+        return None;
+    }
+    // SAFETY: a value is one word.
+    let sent_at = unsafe { KUBELET_SYNS.get(syn.flow) }.copied().unwrap_or(0);
+    if sent_at != 0 && state::now().saturating_sub(sent_at) < KUBELET_SYN_KEPT_NS {
         return None;
     }
     let key = PortKey { namespace: syn.namespace, port: u32::from(syn.flow.server_port), reserved: 0 };
@@ -205,12 +224,13 @@ fn wait(key: PortKey, syn: &Syn) -> Option<()> {
             (&raw mut (*waiting).last_at).write_volatile(now);
         }
     }
-    let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: key.namespace, at: 0, before: 0 }, 0);
+    let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: key.namespace, at: now, before: 0 }, 0);
     Some(())
 }
 
-/// A connect of the kubelet has failed. If it was refused it was a probe, which is nobody's client. That comes first: the
-/// reset answers the SYN, and is what ends the kubelet's socket.
+/// A connect of the kubelet has failed. If it was refused it was a probe, which is nobody's client. Where the kubelet's
+/// packets are seen, that was known before ([`expect_kubelet`]); elsewhere it is taken off the count here. The reset answers
+/// the SYN, and is what ends the kubelet's socket, though its process may be a while about it.
 #[inline(always)]
 pub(crate) fn take_back(sock: Sock<true>) -> Option<()> {
     let flow = sock.outbound_flow()?;
@@ -219,15 +239,7 @@ pub(crate) fn take_back(sock: Sock<true>) -> Option<()> {
     // Only one can remove it.
     REFUSALS.remove(flow).ok()?;
     if refusal.owner == 0 {
-        let key = PortKey { namespace: refusal.namespace, port: u32::from(flow.server_port), reserved: 0 };
-        let waiting = WAITING.get_ptr_mut(slot(key))?;
-        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
-        unsafe {
-            if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
-                state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
-            }
-        }
-        return None;
+        return take_back_early(flow, &refusal);
     }
     let counters: *mut Counters = Tracked::of(refusal.owner)?.counters();
     // SAFETY: as above.
@@ -238,6 +250,32 @@ pub(crate) fn take_back(sock: Sock<true>) -> Option<()> {
             last.write_volatile(refusal.before);
         }
     }
+    tally(TALLY_REFUSED, 1);
+    Some(())
+}
+
+/// The same of one that waited, or that a container has been given meanwhile: the kubelet's socket may end a while after.
+#[inline(always)]
+fn take_back_early(flow: Flow, refusal: &Refusal) -> Option<()> {
+    let key = PortKey { namespace: refusal.namespace, port: u32::from(flow.server_port), reserved: 0 };
+    if let Some(waiting) = WAITING.get_ptr_mut(slot(key)) {
+        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+        unsafe {
+            if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
+                state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
+            }
+        }
+        return None;
+    }
+    let port = PORTS.get_ptr(key)?;
+    // SAFETY: as above.
+    let (owner, changed_at) =
+        unsafe { ((&raw const (*port).owner).read_volatile(), (&raw const (*port).changed_at).read_volatile()) };
+    if changed_at <= refusal.at {
+        return None;
+    }
+    // SAFETY: only the address is taken.
+    state::add(unsafe { &raw mut (*Tracked::of(owner)?.counters()).startup_refused }, 1u64.wrapping_neg());
     tally(TALLY_REFUSED, 1);
     Some(())
 }

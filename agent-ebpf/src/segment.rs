@@ -18,7 +18,11 @@ const IPPROTO_TCP: u32 = 6;
 /// `IP_MF | IP_OFFSET` in include/net/ip.h.
 const FRAGMENT: u32 = 0x3fff;
 
-/// A TCP segment that carries data.
+/// Of the third word of a TCP header behind its ports: SYN and ACK, and the first alone.
+const SYN_AND_ACK: u32 = 0x12 << 16;
+const SYN: u32 = 0x02 << 16;
+
+/// A TCP segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
     /// IP addresses in network byte order, IPv4 mapped into IPv6.
@@ -34,6 +38,8 @@ pub(crate) struct Segment {
     data: u32,
     /// How long they are.
     pub(crate) len: u32,
+    /// Whether it is the first of a connection.
+    pub(crate) is_syn: bool,
 }
 
 impl Segment {
@@ -81,6 +87,7 @@ impl Segment {
             acknowledged: u32::from_be(tcp[2]),
             data,
             len: packet_len - data,
+            is_syn: u32::from_be(tcp[3]) & SYN_AND_ACK == SYN,
         })
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Feeds: start of httpGet hooks: the request's first bytes, told from probes and all else by the kubelet's
 //! `User-Agent: kube-lifecycle/…` (`NewRequestForHTTPGetAction` in pkg/probe/http/request.go). A hook whose spec sets a
-//! `User-Agent` of its own is not told apart and not seen, and neither is one over TLS.
+//! `User-Agent` of its own is not told apart and not seen, and neither is one over TLS. And the kubelet's SYNs: one that is
+//! refused is a probe, no client.
 //! Without it: httpGet hooks are inferred from the spec and the stop signal.
 
 use aya_ebpf::helpers::generated::bpf_skb_cgroup_id;
@@ -11,6 +12,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use gracetrace_ebpf::{Flow, HEAD_LEN, Hook, HookRequest, Request};
 
+use crate::ports;
 use crate::segment::{self, PASS, Segment};
 use crate::state::{self, REQUESTS, Record};
 
@@ -37,8 +39,18 @@ fn cgroup_skb_egress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn handle(ctx: &SkBuffContext) -> Option<()> {
-    let segment = Segment::of(ctx, SHORTEST)?;
-    if segment.read::<[u8; 4]>(ctx, 0)? != *b"GET " || !is_hook(ctx, &segment)? {
+    let segment = Segment::of(ctx, 0)?;
+    let flow = Flow {
+        client: segment.source,
+        server: segment.destination,
+        client_port: segment.source_port,
+        server_port: segment.destination_port,
+    };
+    if segment.is_syn {
+        ports::expect_kubelet(flow);
+        return None;
+    }
+    if segment.len < SHORTEST || segment.read::<[u8; 4]>(ctx, 0)? != *b"GET " || !is_hook(ctx, &segment)? {
         return None;
     }
     let socket = segment::socket(ctx);
@@ -47,12 +59,6 @@ fn handle(ctx: &SkBuffContext) -> Option<()> {
         // Nobody has acknowledged it, so that it is sent again.
         return None;
     }
-    let flow = Flow {
-        client: segment.source,
-        server: segment.destination,
-        client_port: segment.source_port,
-        server_port: segment.destination_port,
-    };
     let request = Request { flow, sequence: segment.sequence, response_sequence: segment.acknowledged, answered: 0 };
     if socket == 0 || REQUESTS.insert(socket, request, 0).is_err() {
         state::count_drop(Hook::CgroupSkbIngress);
