@@ -115,6 +115,7 @@ export class TerminationView {
         h("span", { class: "actions" }, copy)),
       this.sentence,
       one.complete ? null : h("p", { class: "incomplete" }, icon("incomplete"), incompleteWords(one)),
+      one.missed ? h("p", { class: "incomplete" }, icon("incomplete"), missedWords(one.missed)) : null,
       h("dl", { class: "facts" }, facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))));
   }
 
@@ -209,6 +210,10 @@ function incompleteWords(one) {
   if ((one.unseen ?? []).length === 0) return "Records were lost while this went on: what is shown may be wrong, and what is missing may have happened.";
   const away = one.unseen.map(([from, to]) => `${clock(from)} to ${clock(to)}`).join(", ");
   return `No agent watched from ${away}: what is shown may be wrong, and what is missing may have happened.`;
+}
+
+function missedWords({ connections, processes }) {
+  return `Since the agent knows this pod the kernel left out up to ${count(connections)} events of connections and ${count(processes)} of processes, of all pods of the node together: counts may be off by so many.`;
 }
 
 function pair(counts) {

@@ -82,6 +82,8 @@ pub struct Config {
     pub max_curve: usize,
     /// Pods whose last begin is remembered, to tell that many end at once.
     pub max_wave: usize,
+    /// Times remembered in which the kernel left out runs of programs. Older ones are taken together.
+    pub max_misses: usize,
     /// Pods remembered as deleted and reported, so that a container that turns up late is not reported again.
     pub max_reported: usize,
 
@@ -129,6 +131,7 @@ impl Default for Config {
             max_peers: 64,
             max_curve: 64,
             max_wave: 1024,
+            max_misses: 256,
             max_reported: 1024,
             nearly_exhausted: 0.8,
             costly_cpu: 0.2,

@@ -140,7 +140,7 @@ impl Evidence {
                 let marks = self.marks();
                 self.peers.record(at, change, marks, config.max_peers);
             }
-            Kind::Lost | Kind::Counted | Kind::KubeletWatched(_) => {}
+            Kind::Lost | Kind::Counted | Kind::KubeletWatched(_) | Kind::Missed { .. } => {}
             Kind::ConnectionsSeeded { .. } | Kind::StaleConnections { .. } => {}
         }
     }
@@ -245,7 +245,7 @@ fn counts(event: &Event) -> bool {
         Kind::CgroupRemoved => event.counters != Counters::default(),
         // These are the kubelet's records: what is counted there need not be the container's.
         Kind::HookRequest(_) | Kind::HookResponse { .. } | Kind::KubeletWatched(_) => false,
-        Kind::ConnectionsSeeded { .. } | Kind::StaleConnections { .. } => false,
+        Kind::ConnectionsSeeded { .. } | Kind::StaleConnections { .. } | Kind::Missed { .. } => false,
         _ => true,
     }
 }

@@ -28,6 +28,7 @@ mod exchanges;
 mod peers;
 mod samples;
 mod unseen;
+mod missed;
 mod export;
 mod config;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::model::{
     WallClock,
 };
 use evidence::Evidence;
+use missed::Misses;
 use pod::{Container, PodState, World};
 use wave::Wave;
 
@@ -95,6 +97,7 @@ pub struct Correlator {
     reported: BTreeSet<PodUid>,
     reported_order: VecDeque<PodUid>,
     wave: Wave,
+    misses: Misses,
     /// Whether requests of the kubelet are seen, and since when, once that has changed.
     kubelet_watched: Option<(bool, BootTime)>,
     outputs: VecDeque<Output>,
@@ -118,6 +121,7 @@ impl Correlator {
             reported: BTreeSet::new(),
             reported_order: VecDeque::new(),
             wave: Wave::default(),
+            misses: Misses::default(),
             kubelet_watched: None,
             outputs: VecDeque::new(),
             stats: Stats::default(),
@@ -154,6 +158,11 @@ impl Correlator {
             for pod in self.pods.values_mut() {
                 pod.containers.iter_mut().for_each(|container| container.seed(began, event.at));
             }
+            return;
+        }
+        if let Kind::Missed { since, missed } = event.kind {
+            // Told with the next change, and with the end in any case.
+            self.misses.record(since, event.at, missed, self.config.max_misses);
             return;
         }
         let cgroup = event.cgroup;
@@ -217,6 +226,7 @@ impl Correlator {
             now: self.now,
             clock: &self.clock,
             wave: &self.wave,
+            misses: &self.misses,
             kubelet_watched: self.kubelet_watched,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::evidence::Evidence;
 use super::findings::Silence;
+use super::missed::Misses;
 use super::reason;
 use super::silence;
 use super::timeline::{start, visible};
@@ -81,6 +82,7 @@ pub(super) struct World<'a> {
     pub(super) now: BootTime,
     pub(super) clock: &'a WallClock,
     pub(super) wave: &'a Wave,
+    pub(super) misses: &'a Misses,
     /// Whether requests of the kubelet are seen, and since when; `None` as it was at the start.
     pub(super) kubelet_watched: Option<(bool, BootTime)>,
 }

@@ -7,7 +7,7 @@ use super::pod::{Container, PodState, World};
 use super::reason;
 use super::sidecars::{self, Member};
 use super::verdict::Verdict;
-use crate::model::{BootTime, Connections, ContainerTimeline, Phase, Role, TerminationId, Timeline, WallClock};
+use crate::model::{BootTime, Connections, ContainerTimeline, Missed, Phase, Role, TerminationId, Timeline, WallClock};
 
 impl PodState {
     /// The termination as it stands.
@@ -39,6 +39,7 @@ impl PodState {
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),
+            missed: Missed::default(),
             requested: self.requested,
             start,
             // A container whose end was lost ends the termination at the last moment that is known.
@@ -50,6 +51,9 @@ impl PodState {
             findings: Vec::new(),
             clock: world.clock.clone(),
         };
+        // What is open at its start was opened before.
+        let known = self.containers.iter().map(|it| it.known_at).fold(start, BootTime::min);
+        timeline.missed = world.misses.within(known, timeline.end.unwrap_or(world.now));
         let acted = Some(start).filter(|_| timeline.grace_started);
         let wave = acted.map_or(0, |start| world.wave.around(&self.uid, start, world.config.mass_window));
         timeline.findings = findings::find(&timeline, &verdicts, &About { silence, wave }, world.config);
@@ -101,6 +105,7 @@ fn phase(verdicts: &[&Verdict]) -> Phase {
 pub(super) fn visible(timeline: &Timeline) -> Timeline {
     let mut visible = timeline.clone();
     visible.clock = WallClock::default();
+    visible.missed = Missed::default();
     for container in &mut visible.containers {
         container.connections = Connections::default();
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{BootTime, CgroupId, Pid, Signal};
+use super::{BootTime, CgroupId, Missed, Pid, Signal};
 
 /// One kernel event about one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,13 @@ pub enum Kind {
     },
     /// Records of the container were lost; [`Counters::lost`] says how many so far.
     Lost,
+    /// Since a moment the kernel has left out runs of programs, on the whole node. Belongs to no container.
+    Missed {
+        /// When there were fewer.
+        since: BootTime,
+        /// How many more there are.
+        missed: Missed,
+    },
     /// The container's counters have changed and no record followed: a SYN that is refused leaves none. Read by the agent.
     Counted,
     /// Processes of this node have tried to connect to an address that a pod has left, and could not. Of no container.

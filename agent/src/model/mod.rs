@@ -8,6 +8,7 @@ mod signal;
 mod event;
 mod pod;
 mod sight;
+mod missed;
 mod timeline;
 mod connections;
 mod finding;
@@ -20,6 +21,7 @@ pub use event::{
 };
 pub use finding::{Finding, FindingId};
 pub use id::{CgroupId, CgroupKind, ContainerId, Pid, PodUid, TerminationId};
+pub use missed::Missed;
 pub use pod::{ContainerIdentity, ContainerSpec, LifecycleHandler, Pod, Probe, ProbeKind, Role, Workload};
 pub use saved::{Saved, SavedContainer, SavedPeer, SavedPeers, SavedPod, SavedTally, Unseen};
 pub use sight::Sight;

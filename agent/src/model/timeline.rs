@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BootTime, Connections, ContainerId, Finding, Pid, PodUid, Role, Signal, TerminationId, Unseen, WaitStatus,
+    BootTime, Connections, ContainerId, Finding, Missed, Pid, PodUid, Role, Signal, TerminationId, Unseen, WaitStatus,
     WallClock, WallTime, Workload,
 };
 
@@ -31,6 +31,8 @@ pub struct Timeline {
     pub complete: bool,
     /// When no agent watched, as far as that may hide a part of the termination. Sorted.
     pub unseen: Vec<Unseen>,
+    /// What hooks have missed on this node since its containers became known.
+    pub missed: Missed,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<WallTime>,
     /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,

@@ -1,7 +1,8 @@
 //! What a running agent keeps in mind of itself, to tell those who ask: metrics are written and never read.
 
+use super::misses::Misses;
 use crate::metrics::Usage as ProcessUsage;
-use crate::probe::{Batch, HOOKS, Hook, HookUsage, MapUsage};
+use crate::probe::{Batch, HOOKS, HookUsage, MapUsage};
 
 /// Numbers as of the last look.
 #[derive(Debug, Default)]
@@ -11,7 +12,7 @@ pub struct Account {
     /// Records that could not be decoded, by hook.
     pub(super) malformed: [u64; HOOKS],
     /// Runs that the kernel left out, where it counts.
-    pub(super) missed: Vec<(Hook, u64)>,
+    pub(super) misses: Misses,
     /// What the hooks have cost, where somebody asked the kernel to count.
     pub(super) usage: Vec<HookUsage>,
     /// How full the maps are.

@@ -73,7 +73,7 @@ impl Live {
             received: account.received[at],
             dropped: self.drops[at],
             malformed: account.malformed[at],
-            missed: account.missed.iter().find(|(known, _)| *known == hook).map(|(_, missed)| *missed),
+            missed: account.misses.by_hook().iter().find(|(known, _)| *known == hook).map(|(_, missed)| *missed),
             runs: usage.map(|usage| usage.runs),
             run_seconds: usage.map(|usage| seconds(usage.time)),
         }

@@ -238,8 +238,19 @@ impl Live {
 
     pub(super) fn tick(&mut self) {
         self.tell_refused();
+        self.tell_missed();
         let wall_offset_ns = clock::wall_offset_ns();
         self.feed(Input::Tick { now: clock::boot_now(), wall_offset_ns });
+    }
+
+    fn tell_missed(&mut self) {
+        let now = clock::boot_now();
+        if !self.account.misses.is_due(now) {
+            return;
+        }
+        if let Some(event) = self.account.misses.look(now, self.probe.misses()) {
+            self.feed(Input::Kernel(event));
+        }
     }
 
     /// The next housekeeping or the pipeline's timeout, whichever is first.
@@ -321,8 +332,7 @@ impl Live {
         }
         if self.counted_at.is_none_or(|at| now.since(at) >= COUNT_EVERY) {
             self.counted_at = Some(now);
-            self.account.missed = self.probe.misses();
-            for (hook, missed) in &self.account.missed {
+            for (hook, missed) in self.account.misses.by_hook() {
                 self.metrics.agent.kernel.set_missed(hook.name(), *missed);
             }
             self.probe.sweep_ports(now)?;

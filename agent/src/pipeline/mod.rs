@@ -7,6 +7,7 @@ mod keep;
 mod account;
 mod answers;
 mod refused;
+mod misses;
 mod startup;
 
 pub use account::Account;

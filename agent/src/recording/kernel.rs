@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Argv, BootTime, CgroupId, Comm, Connection, ConnectionChange, Counters, Direction, Event, Exec, Exit, Flow,
-    HookRequest, Kind, Pid, Signal, SignalDelivered, SignalSent, WaitStatus,
+    HookRequest, Kind, Missed, Pid, Signal, SignalDelivered, SignalSent, WaitStatus,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,6 +121,11 @@ enum KindLine {
     },
     ConnectionsSeeded {
         began: u64,
+    },
+    Missed {
+        since: u64,
+        connections: u64,
+        processes: u64,
     },
     HookResponse {
         client: SocketAddr,
@@ -322,6 +327,9 @@ impl From<&Kind> for KindLine {
                 truncated: request.truncated,
             },
             Kind::KubeletWatched(watched) => KindLine::KubeletWatched { watched: *watched },
+            Kind::Missed { since, missed: Missed { connections, processes } } => {
+                KindLine::Missed { since: since.0, connections: *connections, processes: *processes }
+            }
             Kind::ConnectionsSeeded { began } => KindLine::ConnectionsSeeded { began: began.0 },
             Kind::HookResponse { flow, status } => {
                 KindLine::HookResponse { client: flow.client, server: flow.server, status: *status }
@@ -398,6 +406,9 @@ impl From<KindLine> for Kind {
                 Kind::HookRequest(HookRequest { flow: Flow { client, server }, path, truncated })
             }
             KindLine::KubeletWatched { watched } => Kind::KubeletWatched(watched),
+            KindLine::Missed { since, connections, processes } => {
+                Kind::Missed { since: BootTime(since), missed: Missed { connections, processes } }
+            }
             KindLine::ConnectionsSeeded { began } => Kind::ConnectionsSeeded { began: BootTime(began) },
             KindLine::HookResponse { client, server, status } => {
                 Kind::HookResponse { flow: Flow { client, server }, status }

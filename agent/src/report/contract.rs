@@ -11,6 +11,23 @@ use crate::model::{Direction, Role};
 /// A word of a closed list (`graceful`, `in_hook`, …). Text here, so that an older reader takes a newer writer's words.
 pub type Word = Cow<'static, str>;
 
+/// Events that the kernel left out at most: it does not run a hook's program again on a CPU where it is interrupted or
+/// preempted. Nobody can tell whose they were, so that the counts of any termination may be short by so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Missed {
+    /// Changes of connections, and clients that were refused.
+    pub connections: u64,
+    /// Whatever happened to processes and cgroups.
+    pub processes: u64,
+}
+
+impl From<crate::model::Missed> for Missed {
+    fn from(of: crate::model::Missed) -> Missed {
+        Missed { connections: of.connections, processes: of.processes }
+    }
+}
+
 /// One termination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -37,6 +54,10 @@ pub struct Termination {
     /// Left out when there is no such time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<(Time, Time)>,
+    /// What hooks may have missed on this node since the pod's containers became known, up to its end. Left out when they
+    /// have missed nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
     /// When Kubernetes was asked to delete the pod. Whole seconds.
     pub requested: Option<Time>,
     /// First kernel evidence of the kubelet acting, or when a hook began that nobody can see; without any, the first exit,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::model::{
     BootTime, Connections, ContainerId, ContainerTimeline, Direction, Directions, Disposition, ExitTimeline, Finding,
-    FindingId, Handler, HookResult, HookTimeline, OtherPeers, Outcome, Peer, Peers, Phase, Pid, PodUid, Reason, Role,
-    Signal, StopSignal, Tally, TerminationId, Timeline, WaitStatus, WallClock, WallTime, Workload,
+    FindingId, Handler, HookResult, HookTimeline, Missed, OtherPeers, Outcome, Peer, Peers, Phase, Pid, PodUid, Reason,
+    Role, Signal, StopSignal, Tally, TerminationId, Timeline, WaitStatus, WallClock, WallTime, Workload,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -30,6 +30,7 @@ pub(crate) fn full() -> Timeline {
         outcome: Some(Outcome::Forced),
         complete: true,
         unseen: Vec::new(),
+        missed: Missed::default(),
         requested: Some(WallTime(1_700_000_099 * SECOND as i64)),
         start: at(100.0),
         end: Some(at(132.012345678)),

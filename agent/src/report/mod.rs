@@ -12,7 +12,7 @@ mod time;
 pub(crate) mod fixture;
 
 pub use contract::{
-    Connections, Container, Count, Exit, Finding, Hook, OtherPeers, Peer, StopSignal, Tally, Termination, Word,
+    Connections, Container, Count, Exit, Finding, Hook, Missed, OtherPeers, Peer, StopSignal, Tally, Termination, Word,
     Workload, direction_word, role_word,
 };
 pub use health::{
@@ -41,6 +41,7 @@ pub fn termination(timeline: &Timeline, now: BootTime) -> Termination {
         outcome: timeline.outcome.map(|outcome| outcome.as_str().into()),
         complete: timeline.complete,
         unseen: timeline.unseen.iter().map(|it| (clock.at(it.from).into(), clock.at(it.to).into())).collect(),
+        missed: Some(timeline.missed).filter(|missed| *missed != Default::default()).map(Missed::from),
         requested: timeline.requested.map(Time::from),
         start: clock.at(timeline.start).into(),
         end: timeline.end.map(|end| clock.at(end).into()),

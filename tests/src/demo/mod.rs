@@ -25,6 +25,8 @@ use crate::kubelet::pods_file::PodsFile;
 use crate::node::Node;
 use crate::scenario::Scenario;
 use crate::truth::Truth;
+pub use compare::missed;
+
 use cli::{Cli, Command};
 
 /// Niceness of the processes that measure.

@@ -15,7 +15,7 @@ use super::{SuiteArgs, cases, connections, hooks};
 use crate::agent::Agent;
 use crate::clock::WallOffset;
 use crate::demo::compare::{Comparison, TimeError, Tolerance, median_and_max};
-use crate::demo::{Played, Stage, Untold};
+use crate::demo::{Played, Stage, Untold, missed};
 use crate::kubelet::Kubelet;
 use crate::kubelet::pods_file::PodsFile;
 use crate::node::Node;
@@ -24,8 +24,8 @@ use crate::scenario::Scenario;
 /// What pods have in Kubernetes.
 const CONTROLLERS: &[&str] = &["cpu", "memory", "pids"];
 
-/// How often a scenario may be played until it keeps to its script: parts of it may be late on a processor that is emulated.
-/// Then nobody knows what the agent should have said. What it does say is never tried again.
+/// How often a scenario may be played until it keeps to its script, parts of which may be late on a processor that is
+/// emulated, and the agent does not itself call its account incomplete.
 const TRIES: u32 = 3;
 
 /// How long the agent may take to look at what its programs have done.
@@ -115,33 +115,59 @@ async fn play_all(
         }
         let Some(ended) = running.join_next().await else { return Ok(errors) };
         let (scenario, played) = ended?;
-        let faults = match played {
-            Ok(played) if played.deviations.is_empty() => {
-                let comparison = Comparison::new(&played, stage.offset, tolerance);
-                if !comparison.differences.is_empty()
-                    && let Some(termination) = &played.termination
-                {
+        let faults = match look_at(&played) {
+            Look::Again(why) => {
+                let tried = tries.get(scenario.name).copied().unwrap_or(TRIES);
+                if tried < TRIES {
+                    report.note(format_args!("{}: {why}; once more", scenario.name))?;
+                    next.push_back((scenario, tried + 1));
+                    continue;
+                }
+                vec![format!("{why}, {TRIES} times")]
+            }
+            Look::Untold(why) => vec![why],
+            Look::Compare(played) => {
+                let comparison = Comparison::new(played, stage.offset, tolerance);
+                let said = played.termination.as_ref();
+                if let Some(said) = said.filter(|_| !comparison.differences.is_empty()) {
                     // For whoever looks into it: on the console, beside what the kernel says.
-                    println!("{} is told as {termination:#}", scenario.name);
+                    println!("{} is told as {said:#}", scenario.name);
+                }
+                if let Some(missed) = said.map(missed).filter(|missed| *missed > 0) {
+                    let name = scenario.name;
+                    report.note(format_args!("{name}: the agent says that up to {missed} events are missing"))?;
                 }
                 errors.extend(comparison.errors);
                 comparison.differences
             }
-            Err(error) if error.is::<Untold>() => vec![format!("{error:#}")],
-            unplayed => {
-                let why = match unplayed {
-                    Ok(played) => played.deviations.join("; "),
-                    Err(error) => format!("{error:#}"),
-                };
-                let tried = tries.get(scenario.name).copied().unwrap_or(TRIES);
-                if tried < TRIES {
-                    report.note(format_args!("{}: the scenario itself went wrong: {why}; once more", scenario.name))?;
-                    next.push_back((scenario, tried + 1));
-                    continue;
-                }
-                vec![format!("the scenario itself went wrong, {TRIES} times: {why}")]
-            }
         };
         report.case(scenario.name, scenario.about, &faults)?;
+    }
+}
+
+/// What to do with a scenario that was played.
+enum Look<'a> {
+    Compare(&'a Played),
+    /// The agent said nothing. Never tried again.
+    Untold(String),
+    /// Nobody knows what should have been said, or the agent itself says that it does not: it calls its account incomplete, for
+    /// the kernel has left out what it would have needed.
+    Again(String),
+}
+
+fn look_at(played: &Result<Played>) -> Look<'_> {
+    match played {
+        Ok(played) if !played.deviations.is_empty() => {
+            Look::Again(format!("the scenario itself went wrong: {}", played.deviations.join("; ")))
+        }
+        Ok(played) => match &played.termination {
+            Some(said) if said["complete"] == false && missed(said) > 0 => Look::Again(format!(
+                "the agent calls its account incomplete, and says that up to {} events are missing",
+                missed(said)
+            )),
+            _ => Look::Compare(played),
+        },
+        Err(error) if error.is::<Untold>() => Look::Untold(format!("{error:#}")),
+        Err(error) => Look::Again(format!("the scenario itself went wrong: {error:#}")),
     }
 }

@@ -39,7 +39,7 @@ fn each_has_its_own() {
         assert_eq!(termination["uid"], pod.uid.as_str());
         let (round, opened) = (round as u64, over + asked);
         let expected = Told { at_start: round, opened, zombies: round, late: opened, ..Told::default() };
-        assert_eq!(Told::of(&termination), expected, "{termination:#}");
+        expected.assert_of(&termination);
         last = Some(pod);
     }
     world.stop_agent();

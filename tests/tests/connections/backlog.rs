@@ -40,7 +40,7 @@ fn a_full_queue() {
     let termination = world.termination();
     let late = CLIENTS - BACKLOG - 1;
     let expected = Told { at_start: BACKLOG + 1, opened: late, late, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     assert!(connections(&termination)["traffic_tail_seconds"].as_f64().unwrap() > 0.5, "{termination:#}");
     world.stop_agent();
 }

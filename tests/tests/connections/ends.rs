@@ -49,7 +49,7 @@ fn resets_are_aborted_and_half_closed_ones_are_open() {
     assert_cut(kept);
 
     let termination = world.termination();
-    assert_eq!(Told::of(&termination), total, "{termination:#}");
+    total.assert_of(&termination);
     world.stop_agent();
 }
 

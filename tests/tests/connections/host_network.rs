@@ -27,6 +27,6 @@ fn loopback_is_a_client() {
     let termination = world.termination();
     let opened = 202 + asked;
     let expected = Told { at_start: 3, opened, zombies: 5, late: opened, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     world.stop_agent();
 }

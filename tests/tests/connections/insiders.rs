@@ -34,7 +34,7 @@ fn a_hop_within_the_pod() {
     let termination = world.termination();
     let opened = 42 + asked;
     let expected = Told { opened, zombies: 2, late: opened, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     assert_eq!(count(&termination, "internal"), 103, "{termination:#}");
     world.stop_agent();
 }
@@ -58,7 +58,7 @@ fn the_kubelets_probes() {
 
     let termination = world.termination();
     let expected = Told { opened: 1, zombies: 1, late: 1, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     assert_eq!(count(&termination, "kubelet"), probed.connected, "{termination:#}");
     let tail = connections(&termination)["traffic_tail_seconds"].as_f64().unwrap();
     assert!(tail < 0.7, "the traffic ended with the client, not with the probes: {tail}");
@@ -82,6 +82,6 @@ fn the_same_from_elsewhere_is_a_client() {
 
     let termination = world.termination();
     let opened = probed.connected;
-    assert_eq!(Told::of(&termination), Told { opened, late: opened, ..Told::default() }, "{termination:#}");
+    Told { opened, late: opened, ..Told::default() }.assert_of(&termination);
     world.stop_agent();
 }

@@ -37,6 +37,6 @@ fn what_was_open_before_is_counted() {
 
     let termination = world.termination();
     let expected = Told { at_start: 220, opened: 7, zombies: 227, late: 7, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     world.stop_agent();
 }

@@ -34,7 +34,7 @@ fn every_connection_is_counted(style: &str, v6: bool) {
     assert_eq!(termination["uid"], pod.uid.as_str());
     let opened = (2 * THREADS * EACH + 5) as u64 + asked;
     let expected = Told { at_start: 10, opened, zombies: 15, late: opened, ..Told::default() };
-    assert_eq!(Told::of(&termination), expected, "{termination:#}");
+    expected.assert_of(&termination);
     assert!(connections(&termination)["traffic_tail_seconds"].as_f64().unwrap() > 0.0, "{termination:#}");
     world.stop_agent();
 }

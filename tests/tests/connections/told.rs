@@ -1,5 +1,6 @@
 //! What the agent tells of a container's connections.
 
+use gracetrace_tests::demo::missed;
 use serde_json::Value;
 
 /// The counts of one container.
@@ -14,6 +15,19 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Has the only container of a termination be this. Where the kernel leaves out runs of programs, the agent says how
+    /// many at most, and its counts may be off by so many; elsewhere by none.
+    pub(crate) fn assert_of(&self, termination: &Value) {
+        let missed = missed(termination);
+        let told = Told::of(termination);
+        let near = told.counts().iter().zip(self.counts()).all(|(told, is)| told.abs_diff(is) <= missed);
+        assert!(near, "{told:?}, but it is {self:?}, and {missed} events may be missing: {termination:#}");
+    }
+
+    fn counts(&self) -> [u64; 6] {
+        [self.at_start, self.opened, self.zombies, self.late, self.aborted, self.refused]
+    }
+
     /// Of the only container of a termination that is complete.
     pub(crate) fn of(termination: &Value) -> Told {
         let containers = termination["containers"].as_array().unwrap();

@@ -11,7 +11,7 @@ pub(super) use escaped::Escaped;
 pub(super) use line::Line;
 pub(super) use paint::{Color, Paint, wanted};
 
-use crate::report::{Container, Termination, Time};
+use crate::report::{Container, Missed, Termination, Time};
 
 /// Shows a termination: a head line, what happened to each container in the order of time, what was found.
 pub(super) struct Text<'a> {
@@ -55,6 +55,14 @@ impl fmt::Display for Text<'_> {
         writeln!(f, "\n  {}  {}", of.start, Escaped(&of.id))?;
         for (from, to) in &of.unseen {
             writeln!(f, "  nobody watched from {from} to {to}")?;
+        }
+        if let Some(missed) = of.missed {
+            let Missed { connections, processes } = missed;
+            writeln!(
+                f,
+                "  since the pod is known the kernel left out up to {connections} events of connections and {processes} of \
+                 processes, of all pods together: counts may be off by so many"
+            )?;
         }
         for container in &of.containers {
             write_container(f, container, of.start, *paint)?;
@@ -159,6 +167,17 @@ mod tests {
         // What nobody measured is not said to be 0.
         let text = Text::plain(&termination(&unknown_pod(), super::tests::at(500.0))).to_string();
         assert!(!text.contains("connection"), "{text}");
+    }
+
+    #[test]
+    fn what_may_be_missing_is_said() {
+        let mut timeline = full();
+        let text = |timeline: &_| Text::plain(&termination(timeline, at(500.0))).to_string();
+        assert!(!text(&timeline).contains("left out"));
+        timeline.missed = crate::model::Missed { connections: 7, processes: 1 };
+        let says = "\n  since the pod is known the kernel left out up to 7 events of connections and 1 of processes, of all pods \
+                    together: counts may be off by so many\n";
+        assert!(text(&timeline).contains(says), "{}", text(&timeline));
     }
 
     #[test]

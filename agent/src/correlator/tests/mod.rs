@@ -18,6 +18,7 @@ mod findings;
 mod sight;
 mod restart;
 mod seeded;
+mod missed;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -390,6 +391,10 @@ fn kind(cgroup: u64, words: &[&str], cgroups: &BTreeMap<String, u64>) -> Kind {
         "open" => connection(ConnectionChange::Opened, words),
         "close" => connection(ConnectionChange::Closed { aborted: words.contains(&"aborted") }, words),
         "refusal" => connection(ConnectionChange::Failed, words),
+        "missed" => Kind::Missed {
+            since: ms(words[1]),
+            missed: Missed { connections: words[2].parse().unwrap(), processes: words[3].parse().unwrap() },
+        },
         "seeded" => Kind::ConnectionsSeeded { began: ms(words[1]) },
         "ask" => Kind::HookRequest(HookRequest {
             flow: flow(option("flow")),
