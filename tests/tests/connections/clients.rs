@@ -21,6 +21,22 @@ pub(crate) fn order(server: SocketAddr, order: Order) -> TcpStream {
     stream
 }
 
+/// Whole connections, a batch of them at a time: side by side they cost the machine less than one after another.
+pub(crate) fn visit_many(server: SocketAddr, count: usize) {
+    let connect = |_| {
+        let mut stream = TcpStream::connect(server).unwrap();
+        stream.write_all(&[Order::Close.byte()]).unwrap();
+        stream
+    };
+    let mut streams: Vec<TcpStream> = (0..count).map(connect).collect();
+    for stream in &mut streams {
+        let mut answer = [0; 2];
+        // The answer and the end may come together or not.
+        assert_eq!((stream.read(&mut answer).unwrap(), answer[0]), (1, ANSWER));
+        assert_eq!(stream.read(&mut answer).unwrap(), 0, "the server closes");
+    }
+}
+
 /// Some that stay.
 pub(crate) fn hold(server: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| order(server, Order::Hold)).collect()

@@ -12,25 +12,26 @@ use std::thread;
 use std::time::Instant;
 
 use gracetrace_tests::node::network;
-use gracetrace_tests::server::{Order, at};
+use gracetrace_tests::server::at;
 use gracetrace_tests::wait;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::Value;
 
-use crate::clients::{assert_cut, hold, visit};
+use crate::clients::{assert_cut, hold, visit_many};
 use crate::world::{PORT, Pod, Server, World};
 
 /// Connections that each container has open.
 const CONNECTIONS: usize = 20;
 /// Containers of a pod.
 const PER_POD: usize = 10;
-/// Clients of the stream.
+/// Clients of the stream, and how many connections each makes side by side.
 const STREAMS: usize = 2;
+const BATCH: usize = 32;
 
 #[test]
 fn all_terminate_at_once() {
-    let containers = setting("GRACETRACE_LOAD_CONTAINERS", 60);
-    let stream = setting("GRACETRACE_LOAD_STREAM", 3_000) as u64;
+    let containers = setting("GRACETRACE_LOAD_CONTAINERS", 100);
+    let stream = setting("GRACETRACE_LOAD_STREAM", 20_000) as u64;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 
@@ -61,8 +62,8 @@ fn all_terminate_at_once() {
             scope.spawn(|| {
                 network::enter_network_of(bridge).unwrap();
                 while streaming.load(Ordering::Relaxed) {
-                    visit(address, Order::Close);
-                    visits.fetch_add(1, Ordering::Relaxed);
+                    visit_many(address, BATCH);
+                    visits.fetch_add(BATCH as u64, Ordering::Relaxed);
                 }
             });
         }
