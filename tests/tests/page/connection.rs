@@ -7,8 +7,8 @@ use super::crowd::{Crowd, Names};
 use super::proxy::Proxy;
 
 const PODS: [Names<'static>; 2] = [
-    Names { namespace: "shop", pod: "cart-0", container: "app", workload: "cart" },
-    Names { namespace: "shop", pod: "cart-1", container: "app", workload: "cart" },
+    Names { namespace: "shop", pod: "cart-0", container: "app", workload: "cart", hook: &[] },
+    Names { namespace: "shop", pod: "cart-1", container: "app", workload: "cart", hook: &[] },
 ];
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! An agent and pods that a test makes up: as many as it likes, and called whatever it likes. Their processes are real.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub(crate) struct Crowd {
     pub(crate) agent: Piped,
     _files: tempfile::TempDir,
     slice: Slice,
+    hooks: Vec<Vec<String>>,
     made: u32,
 }
 
@@ -29,6 +31,8 @@ pub(crate) struct Names<'a> {
     pub(crate) pod: &'a str,
     pub(crate) container: &'a str,
     pub(crate) workload: &'a str,
+    /// What its preStop hook runs, if it has one.
+    pub(crate) hook: &'a [&'a str],
 }
 
 impl Crowd {
@@ -40,7 +44,8 @@ impl Crowd {
         let items: Vec<Value> = (0..).zip(pods).map(|(number, names)| pod(number, *names)).collect();
         fs::write(&file, json!({ "kind": "PodList", "apiVersion": "v1", "items": items }).to_string()).unwrap();
         let agent = Piped::start(slice.path(), &["--pods", file.to_str().unwrap()]);
-        Crowd { agent, _files: files, slice, made: 0 }
+        let words = |names: &Names<'_>| names.hook.iter().map(|&word| word.to_owned()).collect();
+        Crowd { agent, _files: files, slice, hooks: pods.iter().map(words).collect(), made: 0 }
     }
 
     /// Has so many more pods begin and end: those with names first. Gives what the agent tells of them.
@@ -60,13 +65,19 @@ impl Crowd {
             };
             pods.iter().all(watched)
         });
+        for pod in &pods {
+            if let Some(mut hook) = pod.start_hook() {
+                hook.wait().unwrap();
+            }
+        }
         pods.into_iter().for_each(Pod::end);
         (0..count).map(|_| self.agent.termination()).collect()
     }
 
     fn run(&self, number: u32) -> Pod {
         let cgroup = self.slice.cgroup(&format!("kubepods/pod{}/{}", uid(number), id(number)));
-        Pod { uid: uid(number), init: run_in(&cgroup, &["sleep", "1000"]), cgroup }
+        let hook = self.hooks.get(usize::try_from(number).unwrap()).cloned().unwrap_or_default();
+        Pod { uid: uid(number), init: run_in(&cgroup, &["sleep", "1000"]), hook, cgroup }
     }
 }
 
@@ -74,10 +85,15 @@ impl Crowd {
 struct Pod {
     uid: String,
     init: Child,
+    hook: Vec<String>,
     cgroup: PathBuf,
 }
 
 impl Pod {
+    fn start_hook(&self) -> Option<Child> {
+        (!self.hook.is_empty()).then(|| run_in(&self.cgroup, &self.hook))
+    }
+
     fn end(mut self) {
         kill_process(rustix::process::Pid::from_child(&self.init), Signal::TERM).unwrap();
         self.init.wait().unwrap();
@@ -96,6 +112,10 @@ fn id(number: u32) -> String {
 
 /// As the kubelet serves it.
 fn pod(number: u32, names: Names<'_>) -> Value {
+    let mut container = json!({"name": names.container, "image": names.container});
+    if !names.hook.is_empty() {
+        container["lifecycle"] = json!({"preStop": {"exec": {"command": names.hook}}});
+    }
     json!({
         "metadata": {
             "name": names.pod, "namespace": names.namespace, "uid": uid(number),
@@ -105,7 +125,7 @@ fn pod(number: u32, names: Names<'_>) -> Value {
             }],
         },
         "spec": {
-            "containers": [{"name": names.container, "image": names.container}],
+            "containers": [container],
             "terminationGracePeriodSeconds": 30, "nodeName": names.workload,
         },
         "status": {
@@ -119,9 +139,9 @@ fn pod(number: u32, names: Names<'_>) -> Value {
 }
 
 /// Starts a program that is in the cgroup before it runs, with its parent outside. It runs when this returns.
-fn run_in(cgroup: &Path, command: &[&str]) -> Child {
+fn run_in(cgroup: &Path, command: &[impl AsRef<OsStr>]) -> Child {
     let procs = cgroup.join("cgroup.procs");
-    let mut program = Command::new(command[0]);
+    let mut program = Command::new(&command[0]);
     program.args(&command[1..]).stdin(Stdio::null());
     // SAFETY: between fork and exec it only opens and writes a file, which is safe in a process with other threads.
     unsafe {

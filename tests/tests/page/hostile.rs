@@ -1,4 +1,4 @@
-//! Names that want to be something else than names.
+//! Names and commands that want to be something else.
 
 use serde_json::json;
 
@@ -12,15 +12,18 @@ const TURNED: &str = "\u{202e}gnp.exe \u{2066}שלום";
 #[tokio::test]
 async fn they_stay_names() {
     let long = "x".repeat(10 << 10);
+    // `$0` and what follows are arguments that the hook does not use.
+    let hooks = [SCRIPT, TURNED, &long].map(|word| ["sh", "-c", "exit 3", word, word]);
     let pods = [
-        Names { namespace: SCRIPT, pod: SCRIPT, container: SCRIPT, workload: SCRIPT },
-        Names { namespace: TURNED, pod: TURNED, container: TURNED, workload: TURNED },
-        Names { namespace: &long, pod: &long, container: &long, workload: &long },
+        Names { namespace: SCRIPT, pod: SCRIPT, container: SCRIPT, workload: SCRIPT, hook: &hooks[0] },
+        Names { namespace: TURNED, pod: TURNED, container: TURNED, workload: TURNED, hook: &hooks[1] },
+        Names { namespace: &long, pod: &long, container: &long, workload: &long, hook: &hooks[2] },
         Names {
             namespace: "a/b?c#d",
             pod: "%2e%2e/%00'\"`${1}{{2}}",
             container: "javascript:alert(1)",
             workload: "a/b c?d#e%",
+            hook: &["sh", "-c", "exit 3", "--password", "hunter2"],
         },
     ];
     let mut crowd = Crowd::start("page-hostile", &pods);
@@ -28,6 +31,9 @@ async fn they_stay_names() {
     told.sort_by_key(|one| one["uid"].as_str().unwrap().to_owned());
     for (names, termination) in pods.iter().zip(&told) {
         assert_eq!(termination["pod"], *names.pod, "the agent tells of names as they are");
+        let hook = &termination["containers"][0]["hook"];
+        assert_eq!((&hook["exit_code"], &hook["inferred"]), (&json!(3), &json!(false)), "{:?}: {hook}", names.hook);
+        assert!(!termination.to_string().contains("hunter2"), "arguments may be secrets: {termination}");
     }
     let url = format!("http://{}/", crowd.agent.address());
     let browser = Browser::open(&url).await;
