@@ -6,30 +6,29 @@
 mod agent;
 mod place;
 mod rounds;
+mod contenders;
+mod empty;
+mod peers;
 mod program;
 mod terminations;
 mod scrape;
 mod hooks;
 mod seeding;
 mod print;
+mod page;
 mod stats;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use self::agent::Agent;
 use self::place::Place;
 use self::print::Entry;
-use self::rounds::{Kind, Worker};
-use self::stats::{Spread, median};
 use crate::node::guard::{self, GuardArgs};
-
-/// Blocks of each kind that make one side of a pair.
-const BLOCKS: usize = 3;
 
 /// What gracetrace costs: the same work with and without it, in turns.
 ///
@@ -44,6 +43,8 @@ const BLOCKS: usize = 3;
   cargo xtask bench                        about a minute
   cargo xtask bench --json > bench.json    for programs
   cargo xtask bench --pairs 50             less noise
+  cargo xtask bench --peers --write docs/benchmarks.md
+                                           beside other tools, some minutes; the page of the documentation
 
 tcp_round:  connect, request, response and close over loopback, in one thread
 exec_round: fork, exec and exit of a static program that does nothing
@@ -56,9 +57,22 @@ struct Cli {
     /// The agent.
     #[arg(long, value_name = "PATH", required = true)]
     agent: Option<PathBuf>,
+    #[command(flatten)]
+    what: What,
+}
+
+/// What to measure, and where it goes.
+#[derive(Debug, clap::Args)]
+struct What {
     /// Print an array of results.
     #[arg(long)]
     json: bool,
+    /// Measure other tools on the same events, too: bpftrace, and tcpstates, execsnoop and exitsnoop of libbpf-tools.
+    #[arg(long)]
+    peers: bool,
+    /// Write the results to a file as a page of Markdown.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
     /// Pairs of measurements with and without the agent.
     #[arg(long, value_name = "COUNT", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pairs: u32,
@@ -89,7 +103,9 @@ pub fn main() -> ExitCode {
     let result = match (cli.part, cli.agent) {
         (Some(Part::Play { part: Play::Guard(args) }), _) => guard::run(&args),
         (Some(Part::Play { part: Play::Worker(args) }), _) => rounds::work(&args),
-        (None, agent) => measure(&agent.unwrap_or_default(), cli.pairs, cli.terminations, cli.json),
+        (None, Some(agent)) => measure(&agent, &cli.what),
+        // clap asks for it.
+        (None, None) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -100,80 +116,28 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn measure(agent: &std::path::Path, pairs: u32, terminations: u32, json: bool) -> Result<()> {
+fn measure(agent: &Path, what: &What) -> Result<()> {
     let place = Place::make()?;
-    let mut entries = ratios(&place, agent, pairs)?;
+    let mut entries = contenders::measure(&place, agent, what.pairs, what.peers)?;
     entries.extend(hooks::measure(&place, agent)?);
     entries.extend(idle(&place, agent)?);
     entries.push(seeding::measure(&place, agent)?);
-    if terminations > 0 {
-        entries.push(terminations::measure(&place, agent, terminations)?);
+    if what.terminations > 0 {
+        entries.push(terminations::measure(&place, agent, what.terminations)?);
     }
     entries.extend(scrape::measure(&place, agent)?);
-    match json {
+    if let Some(file) = &what.write {
+        let page = page::page(&entries, what.pairs)?;
+        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match what.json {
         true => print::json(&entries),
         false => print::text(&entries),
     }
 }
 
-/// Every kind of round, in a pod and outside of one, with the agent against without.
-fn ratios(place: &Place, agent: &std::path::Path, pairs: u32) -> Result<Vec<Entry>> {
-    let mut subjects = Vec::new();
-    for (variant, cgroup) in [("gracetrace-pod", place.pod_cgroup()), ("gracetrace-node", place.node_cgroup())] {
-        for kind in [Kind::Tcp, Kind::Exec] {
-            let mut worker = Worker::start(place, cgroup)?;
-            worker.block(kind)?;
-            subjects.push(Subject { kind, variant, worker, with: Vec::new(), without: Vec::new() });
-        }
-    }
-    for pair in 0..pairs {
-        eprintln!("pair {} of {pairs}", pair + 1);
-        for with in [pair % 2 == 1, pair % 2 == 0] {
-            let agent = if with { Some(Agent::start(place, agent, &[])?) } else { None };
-            for subject in &mut subjects {
-                subject.measure(with)?;
-            }
-            agent.map(Agent::stop).transpose()?;
-        }
-    }
-    Ok(subjects.iter().map(Subject::entry).collect())
-}
-
-/// One kind of round in one place, and its medians in nanoseconds, a pair each.
-struct Subject {
-    kind: Kind,
-    variant: &'static str,
-    worker: Worker,
-    with: Vec<f64>,
-    without: Vec<f64>,
-}
-
-impl Subject {
-    fn measure(&mut self, with: bool) -> Result<()> {
-        let mut blocks = Vec::new();
-        for _ in 0..BLOCKS {
-            blocks.push(self.worker.block(self.kind)?);
-        }
-        let side = if with { &mut self.with } else { &mut self.without };
-        side.push(median(&blocks));
-        Ok(())
-    }
-
-    fn entry(&self) -> Entry {
-        let ratios: Vec<f64> = self.with.iter().zip(&self.without).map(|(with, without)| with / without).collect();
-        Entry::Ratio {
-            name: self.kind.name(),
-            variant: self.variant,
-            ratio: Spread::of(&ratios),
-            bare_ns: median(&self.without),
-            ns: median(&self.with),
-            pairs: ratios.len(),
-        }
-    }
-}
-
 /// The agent with nothing to do.
-fn idle(place: &Place, program: &std::path::Path) -> Result<Vec<Entry>> {
+fn idle(place: &Place, program: &Path) -> Result<Vec<Entry>> {
     const WATCHED: Duration = Duration::from_secs(5);
     eprintln!("the agent when idle");
     let agent = Agent::start(place, program, &[])?;

@@ -11,7 +11,17 @@ use super::stats::Spread;
 #[derive(Debug)]
 pub(super) enum Entry {
     /// A round with the agent against one without.
-    Ratio { name: &'static str, variant: &'static str, ratio: Spread, bare_ns: f64, ns: f64, pairs: usize },
+    Ratio {
+        name: &'static str,
+        variant: &'static str,
+        baseline: &'static str,
+        ratio: Spread,
+        bare_ns: f64,
+        ns: f64,
+        pairs: usize,
+    },
+    /// One that could not be measured here.
+    Unmeasured { name: &'static str, variant: &'static str, why: String },
     /// One hook, by the kernel's statistics.
     Hook { hook: &'static str, variant: &'static str, runs: f64, ns_per_run: f64 },
     /// The agent with nothing to do.
@@ -43,8 +53,11 @@ pub(super) fn text(entries: &[Entry]) -> Result<()> {
 impl Entry {
     fn json(&self) -> Value {
         match self {
-            Entry::Ratio { name, variant, ratio, bare_ns, ns, pairs } => json!({
-                "name": name, "variant": variant, "baseline": "bare", "ratio": ratio.median, "ratio_low": ratio.low,
+            Entry::Unmeasured { name, variant, why } => json!({
+                "name": name, "variant": variant, "baseline": "bare", "ratio": null, "why": why,
+            }),
+            Entry::Ratio { name, variant, baseline, ratio, bare_ns, ns, pairs } => json!({
+                "name": name, "variant": variant, "baseline": baseline, "ratio": ratio.median, "ratio_low": ratio.low,
                 "ratio_high": ratio.high, "bare_ns": bare_ns, "ns": ns, "pairs": pairs,
             }),
             Entry::Hook { hook, variant, runs, ns_per_run } => json!({
@@ -70,10 +83,11 @@ impl Entry {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
-            Entry::Ratio { name, variant, ratio, bare_ns, ns, pairs } => format!(
-                "{name:<10} {variant:<15} {:.3} times the time without (middle half of {pairs} pairs {:.3} to {:.3}; {:.1} against {:.1} µs)",
+            Entry::Unmeasured { name, variant, why } => format!("{name:<10} {variant:<19} not measured: {why}"),
+            Entry::Ratio { name, variant, baseline, ratio, bare_ns, ns, pairs } => format!(
+                "{name:<10} {variant:<19} {:.3} times {baseline} (middle half of {pairs} pairs {:.3} to {:.3}; {:.1} against {:.1} µs)",
                 ratio.median,
                 ratio.low,
                 ratio.high,
@@ -117,8 +131,17 @@ mod tests {
     fn every_result_has_the_agreed_fields() {
         let ratio = Spread { median: 1.03, low: 1.0, high: 1.1 };
         let entries = [
-            Entry::Ratio { name: "tcp_round", variant: "gracetrace-pod", ratio, bare_ns: 1.0, ns: 1.03, pairs: 3 },
+            Entry::Ratio {
+                name: "tcp_round",
+                variant: "gracetrace-pod",
+                baseline: "bare",
+                ratio,
+                bare_ns: 1.0,
+                ns: 1.03,
+                pairs: 3,
+            },
             Entry::Hook { hook: "x", variant: "gracetrace-pod", runs: 1.0, ns_per_run: 100.0 },
+            Entry::Unmeasured { name: "tcp_round", variant: "bpftrace", why: "bpftrace is not installed".to_owned() },
             Entry::Idle { cpu_percent: 0.1, rss_bytes: 1 },
             Entry::Terminations { count: 1, reported: 1.0, seconds: 1.0, cpu_seconds: 0.1, rss_bytes: 1 },
             Entry::Scrape { format: "text", gzip: true, series: 1.0, seconds: 0.1, bytes: 1 },

@@ -26,13 +26,13 @@ pub(super) fn measure(place: &Place, program: &Path) -> Result<Entry> {
     }
     let agent = Agent::start(place, program, &["--max-connections", "200000"])?;
     let begin = Instant::now();
-    let (mut found, mut seconds) = (0.0, 0.0);
+    let mut seconds = 0.0;
     while seconds == 0.0 {
         ensure!(begin.elapsed() < PATIENCE, "the agent has not searched for connections");
         agent::wait(Duration::from_millis(100));
-        found = agent.metric("gracetrace_connections_seeded_total", "")?;
         seconds = agent.metric("gracetrace_connections_seeding_seconds", "")?;
     }
+    let found = agent.metric("gracetrace_connections_seeded_total", "")?;
     let rss_bytes = agent.usage()?.rss_bytes;
     agent.stop()?;
     Ok(Entry::Seeding { found, seconds, rss_bytes })

@@ -76,6 +76,14 @@ pub(crate) fn programs_for_tests() -> Result<()> {
     debian::install_packages(&["containernetworking-plugins"])
 }
 
+/// Other tools that the bench measures on request.
+const PEERS: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("tcpstates", "libbpf-tools")];
+
+/// Installs those, where that can be done. The bench says what it could not measure.
+pub(crate) fn programs_for_peers() -> Result<()> {
+    if debian::can_install() { debian::install_missing(&PEERS) } else { Ok(()) }
+}
+
 /// Installs a C compiler for another kind of machine, where that can be done.
 pub(crate) fn cross_compiler(program: &str, packages: &[&str]) -> Result<()> {
     match crate::command::find_on_path(program) {

@@ -14,13 +14,14 @@ const CLOCK: &str = "agent/src/clock.rs";
 const NOW: [&str; 4] = ["Instant::now", "SystemTime::now", "clock_gettime", "Timestamp::now"];
 
 /// Files that may sleep, with the reason. A sleep in a test hides what the test should wait for.
-const MAY_SLEEP: [(&str, &str); 7] = [
+const MAY_SLEEP: [(&str, &str); 8] = [
     ("tests/src/wait.rs", "waits for a condition, for all tests"),
     ("agent/tests/prometheus/server.rs", "waits for a condition: what a Prometheus has scraped"),
     ("tests/src/node/cgroup.rs", "a cgroup of processes that are leaving says EBUSY; there is nothing to wait on"),
     ("tests/src/runtime/delete.rs", "the same, for the runtime's delete"),
     ("xtask/src/vm/guest.rs", "waits for a child with a time limit, which wait(2) does not know"),
     ("tests/src/demo/mod.rs", "waits a bounded time for a process that is not its child"),
+    ("tests/src/bench/peers.rs", "waits for the end of a process that it has told to leave, for a while"),
     ("tests/src/bench/agent.rs", "the bench watches an idle agent for a given time"),
 ];
 
