@@ -4,6 +4,7 @@ mod setup;
 mod build;
 mod cross;
 mod image;
+mod package;
 mod apt;
 mod test;
 mod vm;
@@ -36,7 +37,8 @@ Examples:
   cargo xtask build --target aarch64
                                    the same for arm64
   cargo xtask image                the same as a container image in one file
-  cargo xtask bench                what the agent costs
+  cargo xtask package              the same with completions and manual pages, as a package installs them
+  cargo xtask bench                what the agent costs; --peers: beside other tools
   cargo xtask rules                rules and alerts for Prometheus, from xtask/src/rules
   cargo xtask dashboards           the Grafana dashboards in deploy/dashboards, written anew
   cargo xtask screenshots          pictures of the page, in target/screenshots
@@ -95,6 +97,12 @@ enum Task {
         #[arg(long, value_name = "NAME[:TAG]")]
         tag: Option<String>,
     },
+    /// Make the tree that a package installs: the program, completions, manual pages
+    Package {
+        /// Where it goes, the prefix of a package [default: target/package]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Make recording rules, alerts and SLOs for Prometheus
     Rules(rules::Rules),
     /// Write the Grafana dashboards in deploy/dashboards
@@ -126,7 +134,14 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo { arguments } => become_program(DEMO, &arguments),
-        Task::Bench { arguments } => become_program(BENCH, &arguments),
+        Task::Bench { arguments } => {
+            if arguments.iter().any(|argument| argument == "--peers")
+                && let Err(error) = setup::programs_for_peers()
+            {
+                eprintln!("setup: {error:#}; going on without them");
+            }
+            become_program(BENCH, &arguments)
+        }
         Task::Test { arguments } => test::run(&arguments),
         Task::VmTest(task) => vm::run(&task),
         Task::Build { target: Some(target), .. } => cross::run(&target),
@@ -134,6 +149,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { release: true, .. } => build::run(Kind::Release),
         Task::Build { .. } => build::run(Kind::Debug),
         Task::Image { output, tag } => image::run(output, tag.as_deref()),
+        Task::Package { out } => package::run(out),
         Task::Rules(task) => task.run(),
         Task::Dashboards => dashboards::run(),
         Task::Docs => docs::run(),
