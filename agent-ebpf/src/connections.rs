@@ -1,20 +1,16 @@
 //! Connections that are counted, in the two ways they come: seen as they are established, or found by a walk over open
 //! files. And the kubelet's, which are not.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap};
+use aya_ebpf::maps::{Array, LruHashMap};
 use gracetrace_ebpf::{CONNECTION_INBOUND, Counters, Flow, Socket};
 
 use crate::sock::{Ends, Sock};
+use crate::sockets;
 use crate::state::{self, Tracked};
 
-/// Connections that are counted as open, by the socket's address.
-#[map]
-static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
-
-/// Sockets without an entry in [`SOCKETS`] that have closed during a walk, by their address: the walk may have found one
-/// of them just before that.
+/// Sockets without an entry that have closed during a walk, by their address: the walk may have found one of them just
+/// before that.
 #[map]
 static CLOSED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(2_048, 0);
 
@@ -35,12 +31,12 @@ const HANDSHAKE: u64 = 30_000_000_000;
 /// Makes an entry for a connection and counts it as open. False, and counted as lost, when there is no room.
 #[inline(always)]
 pub(crate) fn open(container: Tracked, key: u64, socket: Socket) -> bool {
-    if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
+    if !sockets::insert(key, socket) {
         // Either there is no room, or the end of another connection at this address was not seen.
-        if let Some(stale) = take(key) {
+        if let Some(stale) = sockets::remove(key) {
             count_off(&stale);
         }
-        if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
+        if !sockets::insert(key, socket) {
             return false;
         }
     }
@@ -54,7 +50,7 @@ pub(crate) fn open_found(container: Tracked, key: u64, socket: Socket) -> Option
     if is_open(key) {
         return None;
     }
-    if SOCKETS.insert(key, socket, BPF_NOEXIST.into()).is_err() {
+    if !sockets::insert_into_map(key, socket) {
         return if is_open(key) { None } else { Some(false) };
     }
     state::add(open_count(container.counters(), &socket), 1);
@@ -70,14 +66,13 @@ pub(crate) fn open_found(container: Tracked, key: u64, socket: Socket) -> Option
 /// Whether a connection is counted as open.
 #[inline(always)]
 pub(crate) fn is_open(key: u64) -> bool {
-    // SAFETY: only whether it is there is asked.
-    unsafe { SOCKETS.get(key) }.is_some()
+    sockets::has(key)
 }
 
 /// Takes a connection off the count, if it was counted.
 #[inline(always)]
 pub(crate) fn close(key: u64) -> Option<(Tracked, Socket)> {
-    let socket = take(key)?;
+    let socket = sockets::remove(key)?;
     Some((count_off(&socket)?, socket))
 }
 
@@ -85,15 +80,6 @@ pub(crate) fn close(key: u64) -> Option<(Tracked, Socket)> {
 #[inline(always)]
 pub(crate) fn set_closed(key: u64) {
     let _ = CLOSED.insert(key, 0, 0);
-}
-
-#[inline(always)]
-fn take(key: u64) -> Option<Socket> {
-    // SAFETY: plain words; nobody writes to an entry after it was made.
-    let socket: Socket = *unsafe { SOCKETS.get(key) }?;
-    // Only one can remove it.
-    SOCKETS.remove(key).ok()?;
-    Some(socket)
 }
 
 #[inline(always)]

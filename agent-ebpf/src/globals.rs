@@ -149,6 +149,8 @@ globals! {
     exit_passes_group_dead,
     /// 1 when hooks that have a standby run it too
     standbys,
+    /// 1 when connections that are counted may have a place in `PLACES`
+    socket_places,
     /// `net.hash_mix`
     net_hash_mix,
     /// `inet_sock.inet_sport`, from the start of the `sock`

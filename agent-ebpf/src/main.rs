@@ -19,6 +19,8 @@ mod tree;
 #[cfg(target_arch = "bpf")]
 mod connections;
 #[cfg(target_arch = "bpf")]
+mod sockets;
+#[cfg(target_arch = "bpf")]
 mod sock;
 #[cfg(target_arch = "bpf")]
 mod kernel;

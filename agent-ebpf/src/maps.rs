@@ -19,8 +19,8 @@ pub const CGROUP_KIND_KUBELET: u32 = 5;
 /// container's own cgroup; the programs see by themselves when a stop signal, a kill or the end of the init comes first.
 pub const CGROUP_FLAG_WATCHED: u32 = 1 << 0;
 
-/// Value of the map `CGROUPS`, keyed by cgroup id: what the programs track. Read by every program first; written by
-/// the agent and by `cgroup_mkdir`.
+/// Value of the map `CGROUPS`, keyed by cgroup id: what the programs track. Written by the agent and by
+/// `cgroup_mkdir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Cgroup {
@@ -64,7 +64,8 @@ pub struct Entered {
     pub processes: u64,
 }
 
-/// Value of the map `SOCKETS`, keyed by the address of a kernel socket: a connection that was counted as open.
+/// Value of the map `SOCKETS`, keyed by the address of a kernel socket, and part of a [`Place`]: a connection that was counted
+/// as open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Socket {
@@ -74,6 +75,21 @@ pub struct Socket {
     pub opened_at: u64,
     /// [`crate::CONNECTION_INBOUND`], [`crate::CONNECTION_LATE`].
     pub flags: u64,
+}
+
+/// Length of the array `PLACES`. A power of two.
+pub const SOCKET_PLACES: u32 = 65_536;
+
+/// Value of the array `PLACES`: room for one connection that was counted as open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Place {
+    /// How many have it, or look whether they may: 0 when it is free.
+    pub claims: u64,
+    /// Address of the kernel socket; 0 when it is free.
+    pub key: u64,
+    /// The connection.
+    pub socket: Socket,
 }
 
 /// Key of the map `LISTENERS`: a port that something listened on when the agent looked. The value is the number of that
@@ -95,8 +111,10 @@ pub const WORD_SEEDING: u32 = 1;
 pub const WORD_SEEDED: u32 = 2;
 /// Place in the map `WORDS`: inode number of the host's network namespace, 0 while it is not known.
 pub const WORD_HOST_NETNS: u32 = 3;
+/// Place in the map `WORDS`: how many entries the map `SOCKETS` has, or is about to have.
+pub const WORD_SOCKETS: u32 = 4;
 /// Length of the map `WORDS`.
-pub const WORDS: u32 = 4;
+pub const WORDS: u32 = 5;
 
 /// Value of the map `REQUESTS`, keyed by a socket's cookie: the last request of an httpGet hook that it sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -23,7 +23,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Hook::ALL.len() as u32, 0);
 
-/// What is tracked, by cgroup id. The filter: every program looks here first.
+/// What is tracked, by cgroup id. The filter: programs look here first, or into [`CONTAINERS`] where that saves a look.
 #[map]
 pub(crate) static CGROUPS: HashMap<u64, Cgroup> = HashMap::with_max_entries(16_384, 0);
 

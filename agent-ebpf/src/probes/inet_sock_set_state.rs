@@ -21,7 +21,9 @@ use crate::{connections, gone, kernel, ports};
 
 const HOOK: Hook = Hook::InetSockSetState;
 
+// Inlined into what the macro makes of it: a call is saved.
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     handle::<false>(&ctx);
     0
@@ -29,6 +31,7 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 
 /// Runs where the other one is left out: see [`gracetrace_ebpf::Hook::standby`].
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 fn inet_sock_set_state_standby(ctx: BtfTracePointContext) -> i32 {
     handle::<true>(&ctx);
     0
@@ -49,18 +52,26 @@ fn handle<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
         }
     } else if is_open(old) && !is_open(new) {
         // By the socket, not by its cgroup: that may not be tracked any more, and the entry must go.
-        closed::<STANDBY>(sock, old, new)
+        closed::<STANDBY>(sock, new)
     } else if old == TCP_SYN_SENT && new == TCP_CLOSE {
         failed::<STANDBY>(sock)
-    } else if new == TCP_LISTEN {
-        let container = state::container(sock.cgroup_id())?;
-        if Once::Socket(sock, new).is_mine::<STANDBY>() { ports::listens(sock, container) } else { None }
-    } else if old == TCP_LISTEN && new == TCP_CLOSE {
+    } else if new == TCP_LISTEN || (old == TCP_LISTEN && new == TCP_CLOSE) {
         // A new connection's socket is a copy of its listener, and goes from LISTEN to SYN_RECV (`inet_csk_clone_lock`).
-        let container = state::container(sock.cgroup_id())?;
-        if Once::Socket(sock, new).is_mine::<STANDBY>() { ports::listens_no_more(sock, container) } else { None }
+        listener::<STANDBY>(sock, new)
     } else {
         None
+    }
+}
+
+#[inline(always)]
+fn listener<const STANDBY: bool>(sock: Sock<true>, new: i32) -> Option<()> {
+    let container = state::container(sock.cgroup_id())?;
+    if !Once::Socket(sock, new).is_mine::<STANDBY>() {
+        None
+    } else if new == TCP_LISTEN {
+        ports::listens(sock, container)
+    } else {
+        ports::listens_no_more(sock, container)
     }
 }
 
@@ -70,22 +81,29 @@ fn established<const STANDBY: bool>(sock: Sock<true>, inbound: bool) -> Option<(
     if STANDBY && connections::is_open(sock.key()) {
         return None;
     }
-    let entry = state::any_cgroup(sock.cgroup_id())?;
-    if entry.kind == CGROUP_KIND_ANCESTOR || !sock.is_tcp() {
-        return None;
-    }
     let once = Once::Socket(sock, TCP_ESTABLISHED);
-    if STANDBY && once.is_handled() {
+    let cgroup = sock.cgroup_id();
+    // Most containers have one cgroup: it is their own id.
+    let container = match Tracked::of(cgroup) {
+        Some(container) => container,
+        None => {
+            let entry = state::any_cgroup(cgroup)?;
+            if entry.kind == CGROUP_KIND_KUBELET {
+                if inbound || !sock.is_tcp() || (STANDBY && once.is_handled()) {
+                    return None;
+                }
+                once.set_handled::<STANDBY>();
+                return connections::set_kubelet(sock);
+            }
+            if entry.kind == CGROUP_KIND_ANCESTOR {
+                return None;
+            }
+            Tracked::of(entry.owner)?
+        }
+    };
+    if !sock.is_tcp() || (STANDBY && once.is_handled()) {
         return None;
     }
-    if entry.kind == CGROUP_KIND_KUBELET {
-        if inbound {
-            return None;
-        }
-        once.set_handled::<STANDBY>();
-        return connections::set_kubelet(sock);
-    }
-    let container = Tracked::of(entry.owner)?;
     gone::connected(sock, inbound);
     let counters = container.counters();
     let ends = sock.ends()?;
@@ -127,13 +145,13 @@ fn established<const STANDBY: bool>(sock: Sock<true>, inbound: bool) -> Option<(
         container.count_lost(HOOK);
     }
     if container.is_watched() {
-        tell(container, sock, &ends, Told { change: CONNECTION_OPENED, flags, opened_at: now, bytes: (0, 0) }, now);
+        tell(container, sock, Told::new(CONNECTION_OPENED, flags), now);
     }
     Some(())
 }
 
 #[inline(always)]
-fn closed<const STANDBY: bool>(sock: Sock<true>, old: i32, new: i32) -> Option<()> {
+fn closed<const STANDBY: bool>(sock: Sock<true>, new: i32) -> Option<()> {
     let key = sock.key();
     let once = Once::Socket(sock, new);
     // Whoever takes the entry out handles it: the standby finds none where the first has.
@@ -158,9 +176,7 @@ fn closed<const STANDBY: bool>(sock: Sock<true>, old: i32, new: i32) -> Option<(
         state::add(unsafe { &raw mut (*container.counters()).aborted }, 1);
     }
     if container.is_watched() {
-        let bytes = sock.bytes(old, flags & CONNECTION_INBOUND != 0);
-        let told = Told { change: CONNECTION_CLOSED, flags, opened_at: socket.opened_at, bytes };
-        tell(container, sock, &sock.ends()?, told, state::now());
+        tell(container, sock, Told::new(CONNECTION_CLOSED, flags), socket.opened_at);
     }
     Some(())
 }
@@ -172,8 +188,9 @@ fn failed<const STANDBY: bool>(sock: Sock<true>) -> Option<()> {
         // Once only, by itself.
         return ports::take_back(sock);
     }
-    let entry = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR);
-    if (entry.is_none() && gone::is_empty()) || !sock.is_tcp() {
+    // A number in any case: the verifier wants none to be carried along that nobody has set, even if nobody looks at it.
+    let owner = entry.filter(|entry| entry.kind != CGROUP_KIND_ANCESTOR).map_or(0, |entry| entry.owner);
+    if (owner == 0 && gone::is_empty()) || !sock.is_tcp() {
         return None;
     }
     if !Once::Socket(sock, TCP_CLOSE).is_mine::<STANDBY>() {
@@ -181,46 +198,56 @@ fn failed<const STANDBY: bool>(sock: Sock<true>) -> Option<()> {
     }
     // Whoever it is: it need not be a pod's.
     gone::could_not_connect(sock);
-    let container = Tracked::of(entry?.owner)?;
+    let container = Tracked::of(owner)?;
     // Within the pod, too: a sidecar that is reached at a loopback address stands for whom it connects to.
-    let ends = sock.ends()?;
+    sock.ends()?;
     // SAFETY: only the address is taken.
     state::add(unsafe { &raw mut (*container.counters()).outbound_failed }, 1);
     if container.is_watched() {
-        let told = Told { change: CONNECTION_FAILED, flags: 0, opened_at: 0, bytes: (0, 0) };
-        tell(container, sock, &ends, told, state::now());
+        tell(container, sock, Told::new(CONNECTION_FAILED, 0), 0);
     }
     Some(())
 }
 
-/// What is told of a connection but for its ends.
-struct Told {
-    change: u32,
-    flags: u32,
-    opened_at: u64,
-    /// Received and sent.
-    bytes: (u64, u64),
+/// What is told of a connection but for what its socket says: change and flags. In one word, since a function can have five
+/// arguments.
+#[derive(Clone, Copy)]
+struct Told(u64);
+
+impl Told {
+    #[inline(always)]
+    fn new(change: u32, flags: u32) -> Told {
+        Told(u64::from(change) << 32 | u64::from(flags))
+    }
 }
 
-/// Tells of a change, if this container may tell one more.
-#[inline(always)]
-fn tell(container: Tracked, sock: Sock<true>, ends: &Ends, told: Told, now: u64) {
+/// Tells of a change, if this container may tell one more. A program of its own: hardly any change is told.
+#[inline(never)]
+fn tell(container: Tracked, sock: Sock<true>, told: Told, opened_at: u64) -> Option<()> {
+    let (change, flags) = ((told.0 >> 32) as u32, told.0 as u32);
+    let now = state::now();
     if !container.may_tell(now) {
-        return;
+        return None;
     }
-    let Some(mut record) = Record::<Connection>::new(HOOK, container.id, now, 0, Some(container)) else { return };
+    let ends = sock.ends()?;
+    let (received, sent) = match change {
+        CONNECTION_CLOSED => sock.bytes(sock.state(), flags & CONNECTION_INBOUND != 0),
+        _ => (0, 0),
+    };
+    let mut record = Record::<Connection>::new(HOOK, container.id, now, 0, Some(container))?;
     let body = record.body();
     // SAFETY: `body` is a record's room in the ring buffer; every member is written.
     unsafe {
         (&raw mut (*body).peer).write(ends.peer);
         (&raw mut (*body).peer_port).write(sock.peer_port());
         (&raw mut (*body).local_port).write(sock.own_port());
-        (&raw mut (*body).change).write(told.change);
-        (&raw mut (*body).flags).write(told.flags);
+        (&raw mut (*body).change).write(change);
+        (&raw mut (*body).flags).write(flags);
         (&raw mut (*body).reserved).write(0);
-        (&raw mut (*body).opened_at).write(told.opened_at);
-        (&raw mut (*body).received).write(told.bytes.0);
-        (&raw mut (*body).sent).write(told.bytes.1);
+        (&raw mut (*body).opened_at).write(opened_at);
+        (&raw mut (*body).received).write(received);
+        (&raw mut (*body).sent).write(sent);
     }
     record.submit();
+    Some(())
 }

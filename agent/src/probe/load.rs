@@ -10,7 +10,7 @@ use aya::programs::{BtfTracePoint, FEntry, ProgramError};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use gracetrace_ebpf::{Globals, Hook};
+use gracetrace_ebpf::{Globals, Hook, SOCKET_PLACES};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, BtfError};
@@ -196,6 +196,7 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
     let globals = Globals {
         connection_records: options.connection_records,
         standbys: u32::from(has_standbys(options, offsets)),
+        socket_places: u32::from(has_socket_places(options)),
         ..offsets.globals
     };
     // `Level::Debug` of aya-log, or lower than any: then the programs are verified without their messages.
@@ -209,11 +210,18 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .override_global("AYA_LOG_LEVEL", &level, true)
         .map_max_entries("EVENTS", ring_bytes)
         .map_max_entries("SOCKETS", options.max_connections.max(1))
+        .map_max_entries("PLACES", if has_socket_places(options) { SOCKET_PLACES } else { 1 })
         .load(OBJECT)
 }
 
 fn has_standbys(options: &Options, offsets: &Offsets) -> bool {
     options.standbys != Standbys::WhereNeeded || offsets.preempts
+}
+
+/// Whether connections may have places of their own: where other CPUs see words in the order in which they were written.
+/// Who makes room for fewer than usual wants less memory to be taken.
+fn has_socket_places(options: &Options) -> bool {
+    cfg!(target_arch = "x86_64") && options.max_connections >= SOCKET_PLACES
 }
 
 /// Attaches a hook's program, and its standby where there is to be one: both, or none of them.

@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use gracetrace_ebpf::{
     CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_KUBELET, CGROUP_KIND_NESTED, Cgroup,
-    Container, Entered, Hook, WORD_SEEDED, WORD_SEEDING, WORD_WATCHED,
+    Container, Entered, Hook, WORD_SEEDED, WORD_SEEDING, WORD_SOCKETS, WORD_WATCHED,
 };
 use zerocopy::transmute;
 
@@ -231,17 +231,14 @@ impl Maps {
     }
 
     pub(super) fn usage(&self) -> Vec<MapUsage> {
-        // The map of sockets is large. Every entry is in a container's count, so that these give the number.
-        let open = containers(&self.containers)
-            .map(|(_, container)| container.counters.inbound_open.saturating_add(container.counters.outbound_open))
-            .fold(0, u64::saturating_add);
         vec![
             self.cgroups.usage(),
             self.containers.usage(),
             self.inits.usage(),
             self.entered.usage(),
             self.tree.usage(),
-            MapUsage { map: "SOCKETS", used: open, max: self.max_sockets },
+            // A large map, whose entries the programs count.
+            MapUsage { map: "SOCKETS", used: self.word(WORD_SOCKETS).unwrap_or(0), max: self.max_sockets },
         ]
     }
 }

@@ -32,8 +32,7 @@ const BATCH: usize = 32;
 fn all_terminate_at_once() {
     let containers = setting("GRACETRACE_LOAD_CONTAINERS", 100);
     let stream = setting("GRACETRACE_LOAD_STREAM", 20_000) as u64;
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    allow_many_files();
 
     let mut world = World::new();
     let pods: Vec<Pod> = (0..containers.div_ceil(PER_POD)).map(|_| world.pod()).collect();
@@ -111,6 +110,37 @@ fn all_terminate_at_once() {
         before.rss_bytes as f64 / 1e6,
     );
     world.stop_agent();
+}
+
+#[test]
+fn connections_that_share_a_place_are_counted() {
+    const HELD: usize = 3_000;
+    allow_many_files();
+    let mut world = World::new();
+    let pod = world.pod();
+    let server = world.serve(&pod, &["--style", "threaded"]);
+    let held = world.outside(|| hold(at(pod.address(false), PORT), HELD));
+    // Of 65,536 places some have two of them: the map has the second.
+    wait::until("some are in the map", || entries_in_map(&mut world) > 0.0);
+    assert!(entries_in_map(&mut world) < HELD as f64);
+    world.stop(&server);
+    world.end(server);
+    assert_cut(held);
+    let termination = world.termination();
+    assert_eq!(termination["complete"], true, "{termination:#}");
+    assert_eq!(termination["containers"][0]["connections"]["zombie"]["inbound"], HELD, "{termination:#}");
+    wait::until("all have left the map", || entries_in_map(&mut world) == 0.0);
+    world.stop_agent();
+}
+
+fn entries_in_map(world: &mut World) -> f64 {
+    let entries = |line: &str| line.strip_prefix("gracetrace_map_entries{map=\"SOCKETS\"} ")?.parse().ok();
+    world.agent().get("/metrics").lines().find_map(entries).expect("the map is told")
+}
+
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 }
 
 fn setting(name: &str, usual: usize) -> usize {
