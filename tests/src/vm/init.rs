@@ -39,18 +39,17 @@ pub(super) fn run() -> ExitCode {
 }
 
 fn prepare() -> Result<()> {
-    for (kind, place, options) in [
-        ("proc", "/proc", ""),
-        ("sysfs", "/sys", ""),
-        ("devtmpfs", "/dev", ""),
-        ("tmpfs", "/tmp", "mode=1777"),
-        ("tmpfs", "/run", ""),
-        ("cgroup2", CGROUP, ""),
-    ] {
+    for (kind, place, options) in
+        [("proc", "/proc", ""), ("sysfs", "/sys", ""), ("devtmpfs", "/dev", ""), ("cgroup2", CGROUP, "")]
+    {
         fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
         let options = CString::new(options)?;
         mount(kind, place, kind, MountFlags::empty(), options.as_c_str())
             .with_context(|| format!("cannot mount {kind} on {place}"))?;
+    }
+    // As they are: with something mounted on it, either would hide the programs of a checkout below it.
+    for place in ["/tmp", "/run"] {
+        fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
     }
     // Programs that are started find theirs there, and the suite itself reads these.
     for (name, target) in [("stdin", "0"), ("stdout", "1"), ("stderr", "2")] {
