@@ -31,7 +31,8 @@ impl Agent {
     pub(super) fn start(place: &Place, program: &Path, more: &[&str]) -> Result<Agent> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = place.agent_log();
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["run", "--listen", &address.to_string(), "--cgroup-root"])
             .arg(place.slice())
             .arg("--pods")
@@ -40,9 +41,9 @@ impl Agent {
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&log)?)
-            .spawn()
-            .with_context(|| format!("cannot start the agent {}", program.display()))?;
+            .stderr(File::create(&log)?);
+        super::end_with_us(&mut command);
+        let child = command.spawn().with_context(|| format!("cannot start the agent {}", program.display()))?;
         let mut agent = Agent { child, address, log };
         let deadline = Instant::now() + START;
         loop {

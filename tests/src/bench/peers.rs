@@ -62,6 +62,7 @@ impl Tool {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", PREPARE, "sh", self.program]);
         command.args(self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        super::end_with_us(&mut command);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.program))?;
         let mut running = Running { child, reader: None };
         let output = running.child.stdout.take().context("it has no output")?;
