@@ -1,7 +1,7 @@
 //! The programs that run in the kernel. One file a hook in [`probes`]; what they share is in [`state`] (the maps), [`once`]
 //! (what is handled once), [`tree`] (processes and their descendants), [`kernel`] (members of kernel structures), [`sock`]
-//! (sockets), [`segment`] (packets), [`connections`] (those that are counted), [`ports`] (who listens where) and [`gone`]
-//! (addresses of pods that have gone).
+//! (sockets), [`segment`] (packets), [`connections`] (those that are counted), [`sockets`] (where those are kept), [`ports`]
+//! (who listens where) and [`gone`] (addresses of pods that have gone).
 //!
 //! Built for the target `bpfel-unknown-none` this is the object that the agent embeds; built for the host it is empty,
 //! so that one `cargo check --workspace` covers everything.

@@ -66,7 +66,8 @@ fn is_in_map(key: u64) -> bool {
     may_be_in_map() && unsafe { SOCKETS.get(key) }.is_some()
 }
 
-/// Takes an entry out. Of two at once only one gets it.
+/// Takes an entry out. Of two at once only one gets it: a search has its entries in the map, and one socket's changes, which
+/// are all that a place is used for, come one after the other.
 #[inline(always)]
 pub(crate) fn remove(key: u64) -> Option<Socket> {
     if let Some(place) = place(key)

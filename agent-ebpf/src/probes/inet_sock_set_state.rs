@@ -200,7 +200,6 @@ fn failed<const STANDBY: bool>(sock: Sock<true>) -> Option<()> {
     gone::could_not_connect(sock);
     let container = Tracked::of(owner)?;
     // Within the pod, too: a sidecar that is reached at a loopback address stands for whom it connects to.
-    sock.ends()?;
     // SAFETY: only the address is taken.
     state::add(unsafe { &raw mut (*container.counters()).outbound_failed }, 1);
     if container.is_watched() {

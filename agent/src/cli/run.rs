@@ -70,7 +70,7 @@ pub(super) struct Run {
     /// Size of the kernel's ring buffer in bytes, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = probe::Options::default().ring_bytes, env = "GRACETRACE_RING_BYTES")]
     ring_bytes: u32,
-    /// How many connections of all pods may be open at once; more are counted as lost
+    /// How many connections of all pods may be open at once, at least; what there is no room for is counted as lost
     #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, env = "GRACETRACE_MAX_CONNECTIONS")]
     max_connections: u32,
     /// Changes of connections that one terminating container may tell one by one, who was cut and who came late; more are

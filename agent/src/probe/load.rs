@@ -34,7 +34,7 @@ const OLDEST: (u32, u32) = (5, 8);
 pub struct Options {
     /// Size of the ring buffer, rounded up to what the kernel takes: a power of two, a page at least.
     pub ring_bytes: u32,
-    /// How many connections of all containers may be open at once. More are counted as lost.
+    /// How many connections of all containers may be open at once, at least. What there is no room for is counted as lost.
     pub max_connections: u32,
     /// How many connections of one terminating container are told one by one; more are told at a slow pace.
     pub connection_records: u32,
