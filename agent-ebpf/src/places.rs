@@ -28,8 +28,10 @@ pub struct Port {
     /// How many sockets listen there now (`SO_REUSEPORT`, IPv4 beside IPv6, several addresses). Below 0 when one that
     /// nobody saw begin has ended.
     pub listening: i64,
-    /// Boot time in nanoseconds when one of them last began or ended to listen.
+    /// Boot time in nanoseconds when one of them last began to listen, or when the last of them ended to.
     pub changed_at: u64,
+    /// Address of the one that began last, in network byte order, IPv4 mapped into IPv6; unspecified for any.
+    pub address: [u32; 4],
 }
 
 /// How many ports of one namespace may wait at once: who scans a pod's ports fills up no other's room. A power of two.
@@ -87,7 +89,7 @@ pub const TALLIES: u32 = 4;
 
 const _: () = {
     assert!(size_of::<PortKey>() == 16);
-    assert!(size_of::<Port>() == 24);
+    assert!(size_of::<Port>() == 40);
     assert!(size_of::<Waiting>() == 24);
     assert!(size_of::<Refusal>() == 32);
     assert!(size_of::<Gone>() == 16);

@@ -5,8 +5,9 @@
 //! the host's own anybody may connect to anything. To a port where a container listens all the same, it is nobody's:
 //! another address, or a limit of the listener's (`tcp_abort_on_overflow` answers the ACK, not the SYN).
 //!
-//! A SYN that is refused in the moment between a listener's leaving the kernel's table and the word of it, or between
-//! the word of a new one and its being there, is nobody's either (`tcp_set_state`, `inet_csk_listen_start`).
+//! The word of a new listener comes before it is in the kernel's table (`inet_csk_listen_start`), and a SYN may have looked
+//! there before the word and be told of after it: what is refused within [`BEGINNING_NS`] was before. A SYN that is refused in
+//! the moment between a listener's leaving that table and the word of it is nobody's (`tcp_set_state`).
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
@@ -17,7 +18,7 @@ use gracetrace_ebpf::{
 };
 
 use crate::kernel::Syn;
-use crate::sock::{Ends, Sock};
+use crate::sock::{Address, Ends, Sock};
 use crate::state::{self, Tracked};
 
 /// Who listens where, or did. What belongs to containers that are gone is taken out by the agent.
@@ -44,6 +45,10 @@ static KUBELET_SYNS: LruHashMap<Flow, u64> = LruHashMap::with_max_entries(1_024,
 /// and shorter than it takes until somebody else has its port.
 const KUBELET_SYN_KEPT_NS: u64 = 1_000_000_000;
 
+/// For how long in nanoseconds after the word of a listener a SYN may still be refused that came before it: much longer than
+/// it takes, as long as the one who listens may be kept from going on.
+const BEGINNING_NS: u64 = 50_000_000;
+
 /// What the agent looks at often, to know whether there is anything to look for. By `TALLY_…`.
 #[map]
 static TALLIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TALLY_COUNT, 0);
@@ -69,7 +74,7 @@ pub(crate) fn is_of_a_pod(namespace: u64) {
 pub(crate) fn listens(sock: Sock<true>, container: Tracked) -> Option<()> {
     let key = place(sock)?;
     tally(TALLY_PLACES, 1);
-    let new = Port { owner: container.id, listening: 1, changed_at: state::now() };
+    let new = place_of(container, sock, 1)?;
     // Another may be first, on another CPU.
     if PORTS.get_ptr_mut(key).is_some() || PORTS.insert(key, new, BPF_NOEXIST.into()).is_err() {
         let Some(port) = PORTS.get_ptr_mut(key) else {
@@ -80,10 +85,17 @@ pub(crate) fn listens(sock: Sock<true>, container: Tracked) -> Option<()> {
         unsafe {
             (&raw mut (*port).owner).write_volatile(new.owner);
             (&raw mut (*port).changed_at).write_volatile(new.changed_at);
+            (&raw mut (*port).address).write_volatile(new.address);
             state::add((&raw mut (*port).listening).cast(), 1);
         }
     }
 
+    give(key, container)
+}
+
+/// Gives a container the SYNs that waited for it.
+#[inline(always)]
+fn give(key: PortKey, container: Tracked) -> Option<()> {
     let slot = slot(key);
     // SAFETY: plain words.
     let waiting: Waiting = *unsafe { WAITING.get(slot) }?;
@@ -92,10 +104,15 @@ pub(crate) fn listens(sock: Sock<true>, container: Tracked) -> Option<()> {
     }
     // Only one can remove it.
     WAITING.remove(slot).ok()?;
-    // SAFETY: only the address is taken.
-    state::add(unsafe { &raw mut (*container.counters()).startup_refused }, waiting.count);
-    tally(TALLY_REFUSED, 1);
+    count_early(container, waiting.count);
     Some(())
+}
+
+#[inline(always)]
+fn count_early(container: Tracked, by: u64) {
+    // SAFETY: only the address is taken.
+    state::add(unsafe { &raw mut (*container.counters()).startup_refused }, by);
+    tally(TALLY_REFUSED, 1);
 }
 
 /// A socket is found listening that nobody has seen begin with it.
@@ -110,7 +127,7 @@ pub(crate) fn listens_already<const TYPED: bool>(sock: Sock<TYPED>, container: T
     if unsafe { PORTS.get(key) }.is_some() {
         return None;
     }
-    let new = Port { owner: container.id, listening: 1, changed_at: state::now() };
+    let new = place_of(container, sock, 1)?;
     if PORTS.insert(key, new, BPF_NOEXIST.into()).is_ok() {
         tally(TALLY_PLACES, 1);
     }
@@ -122,7 +139,7 @@ pub(crate) fn listens_already<const TYPED: bool>(sock: Sock<TYPED>, container: T
 pub(crate) fn listens_no_more(sock: Sock<true>, container: Tracked) -> Option<()> {
     let key = place(sock)?;
     tally(TALLY_PLACES, 1);
-    let new = Port { owner: container.id, listening: 0, changed_at: state::now() };
+    let new = place_of(container, sock, 0)?;
     let Some(port) = PORTS.get_ptr_mut(key) else {
         // It had listened before anybody looked.
         if PORTS.insert(key, new, BPF_NOEXIST.into()).is_err() {
@@ -132,8 +149,12 @@ pub(crate) fn listens_no_more(sock: Sock<true>, container: Tracked) -> Option<()
     };
     // SAFETY: as above.
     unsafe {
-        state::add((&raw mut (*port).listening).cast(), 1u64.wrapping_neg());
-        (&raw mut (*port).changed_at).write_volatile(new.changed_at);
+        let listening = &raw mut (*port).listening;
+        state::add(listening.cast(), 1u64.wrapping_neg());
+        // Of two at once both may be the last one.
+        if listening.read_volatile() <= 0 {
+            (&raw mut (*port).changed_at).write_volatile(new.changed_at);
+        }
     }
     Some(())
 }
@@ -157,20 +178,38 @@ pub(crate) fn refused(syn: &Syn) -> Option<()> {
         return None;
     }
     let key = PortKey { namespace: syn.namespace, port: u32::from(syn.flow.server_port), reserved: 0 };
-    if let Some(port) = PORTS.get_ptr_mut(key) {
-        // SAFETY: as above.
-        let (owner, listening) =
-            unsafe { ((&raw const (*port).owner).read_volatile(), (&raw const (*port).listening).read_volatile()) };
-        if let Some(owner) = Tracked::of(owner) {
-            if listening <= 0 {
-                count(owner, syn);
-            }
-            return None;
+    if let Some((owner, port)) = port(key) {
+        if port.listening <= 0 {
+            count(owner, syn);
+        } else if is_for(port.address, syn) && state::now().saturating_sub(port.changed_at) < BEGINNING_NS {
+            count_early(owner, 1);
+            remember(syn, port.changed_at.saturating_sub(1));
         }
+        return None;
     }
     // SAFETY: a value is one byte.
     unsafe { NAMESPACES.get(syn.namespace) }?;
-    wait(key, syn)
+    wait(key, syn)?;
+    // Whoever has begun to listen meanwhile may have looked before this one waited.
+    let (owner, port) = port(key)?;
+    if port.listening > 0 { give(key, owner) } else { None }
+}
+
+/// Whether a listener at this address takes what is sent to where the SYN was.
+#[inline(always)]
+fn is_for([a, b, c, d]: Address, syn: &Syn) -> bool {
+    let [e, f, g, h] = syn.flow.server;
+    // Any address of IPv6 is any of IPv4 too, mostly.
+    let is_any = a | b | d == 0 && (c == 0 || (e | f == 0 && g == c));
+    is_any || (a ^ e | b ^ f | c ^ g | d ^ h) == 0
+}
+
+/// The container that listens at a place or has, and what is known of that.
+#[inline(always)]
+fn port(key: PortKey) -> Option<(Tracked, Port)> {
+    // SAFETY: plain words; one that is being written reads as the old or the new one, word by word.
+    let port: Port = *unsafe { PORTS.get(key) }?;
+    Some((Tracked::of(port.owner)?, port))
 }
 
 #[inline(always)]
@@ -224,8 +263,14 @@ fn wait(key: PortKey, syn: &Syn) -> Option<()> {
             (&raw mut (*waiting).last_at).write_volatile(now);
         }
     }
-    let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: key.namespace, at: now, before: 0 }, 0);
+    remember(syn, now);
     Some(())
+}
+
+/// Remembers a SYN from before anybody listened, in case it was the kubelet's.
+#[inline(always)]
+fn remember(syn: &Syn, at: u64) {
+    let _ = REFUSALS.insert(syn.flow, Refusal { owner: 0, namespace: syn.namespace, at, before: 0 }, 0);
 }
 
 /// A connect of the kubelet has failed. If it was refused it was a probe, which is nobody's client. Where the kubelet's
@@ -278,6 +323,12 @@ fn take_back_early(flow: Flow, refusal: &Refusal) -> Option<()> {
     state::add(unsafe { &raw mut (*Tracked::of(owner)?.counters()).startup_refused }, 1u64.wrapping_neg());
     tally(TALLY_REFUSED, 1);
     Some(())
+}
+
+/// What is known of a place where a container's socket begins to listen or ends to.
+#[inline(always)]
+fn place_of<const TYPED: bool>(container: Tracked, sock: Sock<TYPED>, listening: i64) -> Option<Port> {
+    Some(Port { owner: container.id, listening, changed_at: state::now(), address: sock.ends()?.own })
 }
 
 /// Where a socket listens. `None` for one that has no port yet: the kernel chooses one after it was told of

@@ -67,8 +67,10 @@ const LIMITED: &[Scenario] = &[
         name: "oom-in-hook",
         about: "the hook uses the memory that the application lacks: the application is killed",
         grace_seconds: 30,
-        application: &["--on-term", "drain", "--hold-mib", "32"],
-        hook: &["sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"],
+        application: &["--on-term", "drain", "--hold-mib", "36"],
+        // Some 20 MiB at most: too much beside the application, and not so much that the OOM killer takes the hook as
+        // well, in what time is left until it ends with the container.
+        hook: &["sh", "-c", "x=0123456789abcdef; while [ ${#x} -lt 8000000 ]; do x=$x$x; done; sleep 60"],
         limits: &[MEMORY],
         ending: Ending::Deletion { interrupted: false },
         expect: Expect { hook: Some(HookResult::Interrupted), findings: &["OOM_DURING_TERMINATION"], ..OOM.expect },

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use gracetrace_tests::node::clients;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -88,6 +90,24 @@ impl Listener {
                 assert_refused(address);
             }
         });
+    }
+
+    /// Connects until somebody listens there. Has been refused at least once when this returns; gives how often in the end.
+    pub(crate) fn refused_until_it_listens(&self, address: impl Into<SocketAddr>) -> JoinHandle<u64> {
+        let (address, network) = (address.into(), self.network.try_clone().unwrap());
+        let (tell, told) = mpsc::channel();
+        let client = std::thread::spawn(move || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            let mut refused = 0;
+            while let Err(error) = TcpStream::connect(address) {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+                refused += 1;
+                let _ = tell.send(());
+            }
+            refused
+        });
+        told.recv().unwrap();
+        client
     }
 
     /// Connects.

@@ -121,6 +121,24 @@ pub(crate) async fn refused_where_it_listens_is_nobodys() {
     assert_eq!(refused(&watch.snapshot(&slice).await), (0, 0));
 }
 
+/// A SYN may find nobody, and be told of when somebody has begun to listen.
+#[tokio::test]
+async fn what_is_refused_as_it_begins_was_before() {
+    const STARTS: u16 = 200;
+    let slice = Cgroup::slice("begins");
+    let mut watch = Watch::new();
+    watch.track(&slice);
+    let mut pod = Listener::in_pod(&slice);
+    let mut refused_clients = 0;
+    for port in 8_000..8_000 + STARTS {
+        let client = pod.refused_until_it_listens((V4, port));
+        pod.tell(&format!("listen 0.0.0.0:{port}"));
+        refused_clients += client.join().unwrap();
+    }
+    assert!(refused_clients > u64::from(STARTS), "{refused_clients}");
+    assert_eq!(refused(&watch.snapshot(&slice).await), (0, refused_clients));
+}
+
 #[tokio::test]
 async fn within_the_pod_nobody_is_a_client() {
     let slice = Cgroup::slice("own");

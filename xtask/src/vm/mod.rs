@@ -82,6 +82,12 @@ pub(crate) fn run(task: &VmTest) -> Result<()> {
     let failed = ended.iter().filter(|each| each.failure.is_some()).count();
     println!("{} kernels, {failed} failed, {:.0} s", ended.len(), begin.elapsed().as_secs_f64());
     if failed > 0 {
+        // Again, where whoever looks at the end of a long log finds it.
+        for each in &ended {
+            for fault in each.results.faults.iter().chain(&each.failure) {
+                eprintln!("vm-test: {}: {fault}", each.kernel.name);
+            }
+        }
         bail!("{failed} of {} kernels have failed; logs are in target/vm/run", ended.len());
     }
     // Only what went well: what a kernel cannot tell stands in the matrix.
