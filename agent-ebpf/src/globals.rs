@@ -31,6 +31,39 @@ macro_rules! globals {
 }
 
 globals! {
+    // First what every connection needs, which is 64 bytes: a line of the processor's cache or two.
+    /// `sock.sk_protocol`, 16 bits wide
+    sock_protocol,
+    /// `sock.sk_cgrp_data.cgroup`, or `.val` in the form [`SOCK_CGROUP_TAGGED`]
+    sock_cgroup,
+    /// [`SOCK_CGROUP_POINTER`] or [`SOCK_CGROUP_TAGGED`]
+    sock_cgroup_form,
+    /// `sock.skc_state`
+    sock_state,
+    /// `sock.skc_family`
+    sock_family,
+    /// `sock.skc_dport`: the peer's port, in network byte order
+    sock_dport,
+    /// `sock.skc_daddr`
+    sock_daddr,
+    /// `sock.skc_rcv_saddr`
+    sock_rcv_saddr,
+    /// `sock.skc_v6_daddr`; 0 when the kernel has no IPv6
+    sock_v6_daddr,
+    /// `sock.skc_v6_rcv_saddr`; 0 when the kernel has no IPv6
+    sock_v6_rcv_saddr,
+    /// `sock.skc_net.net`
+    sock_net,
+    /// `net.ns.inum`
+    net_inum,
+    /// `cgroup.kn`
+    cgroup_kn,
+    /// `kernfs_node.id`
+    kernfs_node_id,
+    /// 1 when hooks that have a standby run it too
+    standbys,
+    /// 1 when connections that are counted may have a place in `PLACES`
+    socket_places,
     /// `task_struct.pid`
     task_pid,
     /// `task_struct.tgid`
@@ -83,8 +116,6 @@ globals! {
     upid_nr,
     /// `css_set.dfl_cgrp`
     css_set_dfl_cgrp,
-    /// `cgroup.kn`
-    cgroup_kn,
     /// `cgroup.root`
     cgroup_root,
     /// `cgroup.self.parent`
@@ -93,38 +124,12 @@ globals! {
     css_cgroup,
     /// `cgroup_root.hierarchy_id`
     cgroup_root_hierarchy_id,
-    /// `kernfs_node.id`
-    kernfs_node_id,
     /// `kernfs_node.name`
     kernfs_node_name,
     /// `kernel_siginfo.si_code`
     siginfo_code,
     /// `k_sigaction.sa.sa_handler`
     sigaction_handler,
-    /// `sock.sk_protocol`, 16 bits wide
-    sock_protocol,
-    /// `sock.sk_cgrp_data.cgroup`, or `.val` in the form [`SOCK_CGROUP_TAGGED`]
-    sock_cgroup,
-    /// [`SOCK_CGROUP_POINTER`] or [`SOCK_CGROUP_TAGGED`]
-    sock_cgroup_form,
-    /// `sock.skc_state`
-    sock_state,
-    /// `sock.skc_family`
-    sock_family,
-    /// `sock.skc_dport`: the peer's port, in network byte order
-    sock_dport,
-    /// `sock.skc_daddr`
-    sock_daddr,
-    /// `sock.skc_rcv_saddr`
-    sock_rcv_saddr,
-    /// `sock.skc_v6_daddr`; 0 when the kernel has no IPv6
-    sock_v6_daddr,
-    /// `sock.skc_v6_rcv_saddr`; 0 when the kernel has no IPv6
-    sock_v6_rcv_saddr,
-    /// `sock.skc_net.net`
-    sock_net,
-    /// `net.ns.inum`
-    net_inum,
     /// `tcp_sock.bytes_received`; 0 when the kernel has no such member
     tcp_bytes_received,
     /// `tcp_sock.bytes_acked`; 0 when the kernel has no such member
@@ -147,10 +152,6 @@ globals! {
     connection_records,
     /// 1 when `sched_process_exit` passes `group_dead` (6.16 and later)
     exit_passes_group_dead,
-    /// 1 when hooks that have a standby run it too
-    standbys,
-    /// 1 when connections that are counted may have a place in `PLACES`
-    socket_places,
     /// `net.hash_mix`
     net_hash_mix,
     /// `inet_sock.inet_sport`, from the start of the `sock`

@@ -1,7 +1,7 @@
 //! Addresses of pods that have gone, and connects to them that fail: routes that are out of date.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::HashMap;
 use gracetrace_ebpf::{Gone, TALLY_STALE};
 
 use crate::sock::Sock;
@@ -12,8 +12,9 @@ use crate::{ports, state};
 static GONE: HashMap<[u32; 4], Gone> = HashMap::with_max_entries(1_024, 0);
 
 /// How many there are, as the agent says: mostly none, and then nobody looks for any.
-#[map]
-static GONE_LEN: Array<u64> = Array::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.gone")]
+static mut GONE_LEN: u64 = 0;
 
 /// A connect of any process over TCP has failed.
 #[inline(always)]
@@ -50,5 +51,6 @@ pub(crate) fn connected(sock: Sock<true>, inbound: bool) -> Option<()> {
 /// Whether there is none, as mostly.
 #[inline(always)]
 pub(crate) fn is_empty() -> bool {
-    GONE_LEN.get(0).is_none_or(|len| *len == 0)
+    // SAFETY: data of the programs; a word is read whole.
+    unsafe { (&raw const GONE_LEN).read_volatile() == 0 }
 }

@@ -13,8 +13,8 @@ mod places;
 pub use globals::{Globals, MARK_VICTIM_PID, MARK_VICTIM_TASK, SOCK_CGROUP_POINTER, SOCK_CGROUP_TAGGED};
 pub use maps::{
     CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_KUBELET, CGROUP_KIND_NESTED,
-    CGROUP_KIND_PENDING, Cgroup, Container, Entered, Listener, Place, Request, SOCKET_PLACES, Socket, WORD_HOST_NETNS,
-    WORD_SEEDED, WORD_SEEDING, WORD_SOCKETS, WORD_WATCHED, WORDS,
+    CGROUP_KIND_PENDING, Cgroup, Container, Entered, FromAgent, FromPrograms, Listener, Place, Request, SOCKET_PLACES,
+    Socket,
 };
 pub use places::{
     Gone, Port, PortKey, Refusal, TALLIES, TALLY_LEFT_OUT, TALLY_PLACES, TALLY_REFUSED, TALLY_STALE, WAITING_KEPT_NS,

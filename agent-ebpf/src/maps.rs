@@ -37,18 +37,19 @@ pub struct Cgroup {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Container {
-    /// What every record of this container carries.
-    pub counters: Counters,
+    /// [`crate::Connection`] records of this container since the last signal that may stop it, kill, or exit of its init.
+    pub told: u64,
+    /// Boot time in nanoseconds of the last of them.
+    pub told_at: u64,
     /// Boot time in nanoseconds of the first stop signal; 0 before it.
     pub stop_at: u64,
     /// Number of that signal.
     pub stop_signal: u32,
     /// 1 once the init was sent SIGKILL from outside or has exited.
     pub ending: u32,
-    /// [`crate::Connection`] records of this container since the last signal that may stop it, kill, or exit of its init.
-    pub told: u64,
-    /// Boot time in nanoseconds of the last of them.
-    pub told_at: u64,
+    // Next to these: every connection needs both, and the first five of them.
+    /// What every record of this container carries.
+    pub counters: Counters,
 }
 
 /// Value of the map `ENTERED`, keyed by the process id of a process that entered a container from outside (a hook, a
@@ -93,7 +94,7 @@ pub struct Place {
 }
 
 /// Key of the map `LISTENERS`: a port that something listened on when the agent looked. The value is the number of that
-/// look, see [`WORD_SEEDING`].
+/// look, see [`FromAgent::seeding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Listener {
@@ -103,18 +104,27 @@ pub struct Listener {
     pub port: u32,
 }
 
-/// Place in the map `WORDS`: how many containers the agent wants watched. Written by the agent.
-pub const WORD_WATCHED: u32 = 0;
-/// Place in the map `WORDS`: number of the seeding that goes on, 0 while none does. Written by the agent.
-pub const WORD_SEEDING: u32 = 1;
-/// Place in the map `WORDS`: how many connections were seeded, ever.
-pub const WORD_SEEDED: u32 = 2;
-/// Place in the map `WORDS`: inode number of the host's network namespace, 0 while it is not known.
-pub const WORD_HOST_NETNS: u32 = 3;
-/// Place in the map `WORDS`: how many entries the map `SOCKETS` has, or is about to have.
-pub const WORD_SOCKETS: u32 = 4;
-/// Length of the map `WORDS`.
-pub const WORDS: u32 = 5;
+/// What the agent tells the programs. Kept as their data, which costs them a load and no lookup. Written by the agent alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FromAgent {
+    /// How many containers are to be watched.
+    pub watched: u64,
+    /// Number of the seeding that goes on, 0 while none does.
+    pub seeding: u64,
+}
+
+/// What the programs tell the agent, and each other. Written by them alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FromPrograms {
+    /// How many connections were seeded, ever.
+    pub seeded: u64,
+    /// Inode number of the host's network namespace, 0 while it is not known.
+    pub host_netns: u64,
+    /// How many entries the map `SOCKETS` has, or is about to have.
+    pub sockets: u64,
+}
 
 /// Value of the map `REQUESTS`, keyed by a socket's cookie: the last request of an httpGet hook that it sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

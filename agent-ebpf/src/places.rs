@@ -48,6 +48,8 @@ pub struct Waiting {
     pub port: u64,
     /// How many SYNs.
     pub count: u64,
+    /// How many of them a container was given that began to listen.
+    pub given: u64,
     /// Boot time in nanoseconds of the last one.
     pub last_at: u64,
 }
@@ -90,7 +92,7 @@ pub const TALLIES: u32 = 4;
 const _: () = {
     assert!(size_of::<PortKey>() == 16);
     assert!(size_of::<Port>() == 40);
-    assert!(size_of::<Waiting>() == 24);
+    assert!(size_of::<Waiting>() == 32);
     assert!(size_of::<Refusal>() == 32);
     assert!(size_of::<Gone>() == 16);
     assert!(size_of::<Flow>() == 36);

@@ -29,6 +29,10 @@ static PORTS: HashMap<PortKey, Port> = HashMap::with_max_entries(8_192, 0);
 #[map]
 static WAITING: HashMap<PortKey, Waiting> = HashMap::with_max_entries(8_192, 0);
 
+/// Slots of [`WAITING`] out of which somebody gives a container its SYNs.
+#[map]
+static GIVING: HashMap<PortKey, u8> = HashMap::with_max_entries(256, 0);
+
 /// Network namespaces of pods.
 #[map]
 static NAMESPACES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4_096, 0);
@@ -93,19 +97,37 @@ pub(crate) fn listens(sock: Sock<true>, container: Tracked) -> Option<()> {
     give(key, container)
 }
 
-/// Gives a container the SYNs that waited for it.
+/// Gives a container the SYNs that wait for it. Others may come meanwhile: whoever makes one wait looks for a listener after
+/// that, and whoever gives looks for more after it has let go of the slot. So none is left behind, or given twice.
 #[inline(always)]
 fn give(key: PortKey, container: Tracked) -> Option<()> {
+    /// Each time another comes in between; who comes after that is given with the next.
+    const TIMES: u32 = 3;
     let slot = slot(key);
-    // SAFETY: plain words.
-    let waiting: Waiting = *unsafe { WAITING.get(slot) }?;
-    if waiting.port != u64::from(key.port) {
-        return None;
+    for _ in 0..TIMES {
+        let waiting = WAITING.get_ptr_mut(slot)?;
+        // SAFETY: a map value, which stays mapped while the program runs; a word is read whole.
+        let is_its = unsafe { (&raw const (*waiting).port).read_volatile() == u64::from(key.port) };
+        if !is_its || not_given(waiting) == 0 || GIVING.insert(slot, 0, BPF_NOEXIST.into()).is_err() {
+            return None;
+        }
+        let count = not_given(waiting);
+        // SAFETY: only the address is taken.
+        state::add(unsafe { &raw mut (*waiting).given }, count);
+        let _ = GIVING.remove(slot);
+        count_early(container, count);
     }
-    // Only one can remove it.
-    WAITING.remove(slot).ok()?;
-    count_early(container, waiting.count);
     Some(())
+}
+
+/// How many SYNs wait. Below 0, wrapped, when some were taken back that were given.
+#[inline(always)]
+fn not_given(waiting: *const Waiting) -> u64 {
+    // SAFETY: a map value, which stays mapped while the program runs; each word is read whole.
+    unsafe {
+        let given = (&raw const (*waiting).given).read_volatile();
+        (&raw const (*waiting).count).read_volatile().wrapping_sub(given)
+    }
 }
 
 #[inline(always)]
@@ -231,17 +253,19 @@ fn count(owner: Tracked, syn: &Syn) {
 #[inline(always)]
 fn wait(key: PortKey, syn: &Syn) -> Option<()> {
     let (slot, now) = (slot(key), state::now());
-    let new = Waiting { port: u64::from(key.port), count: 1, last_at: now };
+    let new = Waiting { port: u64::from(key.port), count: 1, given: 0, last_at: now };
     let mut waits = WAITING.get_ptr_mut(slot);
     if let Some(other) = waits {
         // SAFETY: as above.
         let other: Waiting = unsafe { other.read_volatile() };
         if other.port != new.port {
-            if now.saturating_sub(other.last_at) < WAITING_KEPT_NS || WAITING.remove(slot).is_err() {
+            let left = other.count.wrapping_sub(other.given);
+            let is_kept = left != 0 && now.saturating_sub(other.last_at) < WAITING_KEPT_NS;
+            if is_kept || WAITING.remove(slot).is_err() {
                 tally(TALLY_LEFT_OUT, 1);
                 return None;
             }
-            tally(TALLY_LEFT_OUT, other.count);
+            tally(TALLY_LEFT_OUT, left);
             waits = None;
         }
     }
@@ -308,20 +332,15 @@ fn take_back_early(flow: Flow, refusal: &Refusal) -> Option<()> {
         unsafe {
             if (&raw const (*waiting).port).read_volatile() == u64::from(key.port) {
                 state::add(&raw mut (*waiting).count, 1u64.wrapping_neg());
+                // It may have been given already.
+                return give(key, port(key)?.0);
             }
         }
-        return None;
     }
-    let port = PORTS.get_ptr(key)?;
-    // SAFETY: as above.
-    let (owner, changed_at) =
-        unsafe { ((&raw const (*port).owner).read_volatile(), (&raw const (*port).changed_at).read_volatile()) };
-    if changed_at <= refusal.at {
-        return None;
+    let (owner, port) = port(key)?;
+    if port.changed_at > refusal.at {
+        count_early(owner, 1u64.wrapping_neg());
     }
-    // SAFETY: only the address is taken.
-    state::add(unsafe { &raw mut (*Tracked::of(owner)?.counters()).startup_refused }, 1u64.wrapping_neg());
-    tally(TALLY_REFUSED, 1);
     Some(())
 }
 

@@ -13,7 +13,7 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
-use gracetrace_ebpf::{Place, SOCKET_PLACES, Socket, WORD_SOCKETS};
+use gracetrace_ebpf::{Place, SOCKET_PLACES, Socket};
 
 use crate::kernel::global;
 use crate::state;
@@ -22,7 +22,7 @@ use crate::state;
 #[map]
 static PLACES: Array<Place> = Array::with_max_entries(SOCKET_PLACES, 0);
 
-/// The others. [`WORD_SOCKETS`] says how many.
+/// The others. [`state::sockets`] says how many.
 #[map]
 static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
 
@@ -105,14 +105,13 @@ fn place(key: u64) -> Option<PlaceAt> {
 /// Whether anything is: mostly not, when few connections are open.
 #[inline(always)]
 fn may_be_in_map() -> bool {
-    state::word(WORD_SOCKETS) != 0
+    // SAFETY: data of the programs; a word is read whole.
+    unsafe { state::sockets().read_volatile() != 0 }
 }
 
 #[inline(always)]
 fn count(by: u64) {
-    if let Some(word) = state::word_ptr(WORD_SOCKETS) {
-        state::add(word, by);
-    }
+    state::add(state::sockets(), by);
 }
 
 /// A place in [`PLACES`], which stays mapped while a program runs. Its words are read and written whole.

@@ -7,10 +7,10 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use gracetrace_ebpf::{
-    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, Cgroup, Container, Counters, Header, Hook, Request,
-    WORD_HOST_NETNS, WORD_WATCHED, WORDS as WORD_COUNT,
+    CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, Cgroup, Container, Counters, FromAgent,
+    FromPrograms, Header, Hook, Request,
 };
 
 use crate::kernel;
@@ -36,9 +36,15 @@ static CONTAINERS: HashMap<u64, Container> = HashMap::with_max_entries(8_192, 0)
 #[map]
 static INITS: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
 
-/// Single words that the agent and the programs tell each other, by `WORD_…`.
-#[map]
-static WORDS: Array<u64> = Array::with_max_entries(WORD_COUNT, 0);
+/// What the agent says.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.agent")]
+static mut FROM_AGENT: FromAgent = FromAgent { watched: 0, seeding: 0 };
+
+/// What programs say.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.programs")]
+static mut FROM_PROGRAMS: FromPrograms = FromPrograms { seeded: 0, host_netns: 0, sockets: 0 };
 
 /// Containers of processes that the kernel has just sent SIGKILL, by thread id: where `mark_victim` tells no more.
 #[map]
@@ -107,23 +113,46 @@ pub(crate) fn add(word: *mut u64, by: u64) {
     unsafe { asm!("lock *(u64 *)({word} + 0) += {by}", word = in(reg) word, by = in(reg) by) };
 }
 
-/// A word of [`WORDS`].
+/// Whether any container is to be watched.
 #[inline(always)]
-pub(crate) fn word(place: u32) -> u64 {
-    // SAFETY: a word is read whole.
-    WORDS.get_ptr(place).map_or(0, |word| unsafe { word.read_volatile() })
+fn is_any_watched() -> bool {
+    // SAFETY: the programs' data is mapped as long as they are; a word is read whole. The same below.
+    unsafe { (&raw const FROM_AGENT.watched).read_volatile() != 0 }
 }
 
-/// Where a word of [`WORDS`] is.
+/// Number of the seeding that goes on, 0 while none does.
 #[inline(always)]
-pub(crate) fn word_ptr(place: u32) -> Option<*mut u64> {
-    WORDS.get_ptr_mut(place)
+pub(crate) fn seeding() -> u64 {
+    // SAFETY: see `is_any_watched`.
+    unsafe { (&raw const FROM_AGENT.seeding).read_volatile() }
+}
+
+/// How many connections were seeded.
+#[inline(always)]
+pub(crate) fn seeded() -> *mut u64 {
+    // SAFETY: only the address is taken.
+    unsafe { &raw mut FROM_PROGRAMS.seeded }
+}
+
+/// How many entries the map of connections has.
+#[inline(always)]
+pub(crate) fn sockets() -> *mut u64 {
+    // SAFETY: only the address is taken.
+    unsafe { &raw mut FROM_PROGRAMS.sockets }
 }
 
 /// The host's network namespace; 0 while it is not known.
 #[inline(always)]
 pub(crate) fn host_netns() -> u32 {
-    word(WORD_HOST_NETNS) as u32
+    // SAFETY: see `is_any_watched`.
+    unsafe { (&raw const FROM_PROGRAMS.host_netns).read_volatile() as u32 }
+}
+
+/// Takes note of it.
+#[inline(always)]
+pub(crate) fn set_host_netns(number: u32) {
+    // SAFETY: see `is_any_watched`.
+    unsafe { (&raw mut FROM_PROGRAMS.host_netns).write_volatile(u64::from(number)) };
 }
 
 /// Counts one loss of a hook.
@@ -208,7 +237,7 @@ impl Tracked {
         // Hardly ever is a container watched: a lookup is saved.
         self.stop_at() != 0
             || ending != 0
-            || (word(WORD_WATCHED) != 0 && any_cgroup(self.id).is_some_and(|own| own.flags & CGROUP_FLAG_WATCHED != 0))
+            || (is_any_watched() && any_cgroup(self.id).is_some_and(|own| own.flags & CGROUP_FLAG_WATCHED != 0))
     }
 
     /// Whether one more connection may be told now; it counts as told then. Two CPUs at once may both be the last one.

@@ -11,11 +11,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gracetrace_ebpf::{
     CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, CONNECTION_ABORTED, CONNECTION_CLOSED, CONNECTION_FAILED,
-    CONNECTION_INBOUND, CONNECTION_LATE, CONNECTION_OPENED, Connection, Hook, Socket, WORD_SEEDING,
+    CONNECTION_INBOUND, CONNECTION_LATE, CONNECTION_OPENED, Connection, Hook, Socket,
 };
 
 use crate::once::Once;
-use crate::sock::{Ends, Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
+use crate::sock::{Sock, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, is_open};
 use crate::state::{self, Record, Tracked};
 use crate::{connections, gone, kernel, ports};
 
@@ -157,12 +157,12 @@ fn closed<const STANDBY: bool>(sock: Sock<true>, new: i32) -> Option<()> {
     // Whoever takes the entry out handles it: the standby finds none where the first has.
     let (container, socket) = match connections::close(key) {
         Some(it) => {
-            if kernel::has_standbys() && state::word(WORD_SEEDING) != 0 {
+            if kernel::has_standbys() && state::seeding() != 0 {
                 once.set_handled::<STANDBY>();
             }
             it
         }
-        None if state::word(WORD_SEEDING) == 0 => return None,
+        None if state::seeding() == 0 => return None,
         None if STANDBY && once.is_handled() => return None,
         None => {
             connections::set_closed(key);

@@ -11,10 +11,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
-use gracetrace_ebpf::{
-    CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, CONNECTION_INBOUND, Cgroup, Hook, Listener, Socket, WORD_HOST_NETNS,
-    WORD_SEEDED, WORD_SEEDING,
-};
+use gracetrace_ebpf::{CGROUP_KIND_ANCESTOR, CGROUP_KIND_KUBELET, CONNECTION_INBOUND, Cgroup, Hook, Listener, Socket};
 
 use crate::kernel;
 use crate::sock::{Sock, TCP_LISTEN, is_open};
@@ -36,7 +33,7 @@ const ENOUGH: i32 = 1;
 #[unsafe(link_section = "iter/task_file")]
 extern "C" fn seed_listeners(ctx: *mut c_void) -> i32 {
     let visit = Visit(ctx);
-    let seeding = state::word(WORD_SEEDING);
+    let seeding = state::seeding();
     if seeding == 0 {
         find_host_netns();
         return ENOUGH;
@@ -49,7 +46,7 @@ extern "C" fn seed_listeners(ctx: *mut c_void) -> i32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 extern "C" fn seed_connections(ctx: *mut c_void) -> i32 {
-    connection(Visit(ctx), state::word(WORD_SEEDING));
+    connection(Visit(ctx), state::seeding());
     NEXT
 }
 
@@ -82,10 +79,7 @@ impl Visit {
 /// The host's network namespace is that of the first task of all, the ancestor of whoever reads.
 #[inline(always)]
 fn find_host_netns() {
-    if let Some(word) = state::word_ptr(WORD_HOST_NETNS) {
-        // SAFETY: a map value; a word is written whole.
-        unsafe { word.write_volatile(u64::from(kernel::first_task_netns())) };
-    }
+    state::set_host_netns(kernel::first_task_netns());
 }
 
 #[inline(always)]
@@ -125,7 +119,7 @@ fn connection(visit: Visit, seeding: u64) -> Option<()> {
     match connections::open_found(container, sock.key(), socket)? {
         // Its end may have been before the programs were there to see it.
         true if !is_open(sock.state()) => drop(connections::close(sock.key())),
-        true => state::add(state::word_ptr(WORD_SEEDED)?, 1),
+        true => state::add(state::seeded(), 1),
         false => container.count_lost(Hook::IterTaskFile),
     }
     Some(())

@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use gracetrace_ebpf::{
     CGROUP_FLAG_WATCHED, CGROUP_KIND_ANCESTOR, CGROUP_KIND_CONTAINER, CGROUP_KIND_KUBELET, CGROUP_KIND_NESTED, Cgroup,
-    Container, Entered, Hook, WORD_SEEDED, WORD_SEEDING, WORD_SOCKETS, WORD_WATCHED,
+    Container, Entered, FromAgent, FromPrograms, Hook,
 };
 use zerocopy::transmute;
 
@@ -21,6 +21,10 @@ use crate::model::{BootTime, CgroupId, CgroupKind, Counters, Event, Kind, Pid};
 const NOEXIST: u64 = 1;
 /// `BPF_EXIST`, there too.
 const EXIST: u64 = 2;
+
+/// Data of the programs, which the loader makes maps of: [`FromAgent`] and [`FromPrograms`].
+const FROM_AGENT: &str = ".data.agent";
+const FROM_PROGRAMS: &str = ".data.programs";
 
 /// What was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,7 +57,10 @@ pub(super) struct Maps {
     tree: Table<u32, u32>,
     /// Room in the map of sockets, which only the programs look into.
     max_sockets: u64,
-    words: Array<MapData, u64>,
+    /// What the programs are told, as they have it.
+    told: FromAgent,
+    from_agent: Array<MapData, [u8; size_of::<FromAgent>()]>,
+    from_programs: Array<MapData, [u8; size_of::<FromPrograms>()]>,
     /// Containers whose connections are told one by one because the agent wants it.
     watched: BTreeSet<CgroupId>,
     /// Cgroups of the kubelet that are in the filter as such.
@@ -80,8 +87,10 @@ impl Maps {
     pub(super) fn take(programs: &mut Ebpf) -> Result<Maps, LoadError> {
         let drops = take_map(programs, "DROPS")?;
         let drops = PerCpuArray::try_from(drops).map_err(|source| LoadError::Map { map: "DROPS", source })?;
-        let words = take_map(programs, "WORDS")?;
-        let words = Array::try_from(words).map_err(|source| LoadError::Map { map: "WORDS", source })?;
+        let (from_agent, from_programs) = (take_map(programs, FROM_AGENT)?, take_map(programs, FROM_PROGRAMS)?);
+        let from_agent = Array::try_from(from_agent).map_err(|source| LoadError::Map { map: FROM_AGENT, source })?;
+        let from_programs =
+            Array::try_from(from_programs).map_err(|source| LoadError::Map { map: FROM_PROGRAMS, source })?;
         Ok(Maps {
             cgroups: Table::take(programs, "CGROUPS")?,
             containers: Table::take(programs, "CONTAINERS")?,
@@ -89,7 +98,9 @@ impl Maps {
             entered: Table::take(programs, "ENTERED")?,
             tree: Table::take(programs, "TREE")?,
             max_sockets: room(&take_map(programs, "SOCKETS")?).unwrap_or(0),
-            words,
+            told: FromAgent::default(),
+            from_agent,
+            from_programs,
             watched: BTreeSet::new(),
             kubelets: BTreeSet::new(),
             seedings: 0,
@@ -141,7 +152,7 @@ impl Maps {
         let entry = Cgroup { owner: container.0, kind: CGROUP_KIND_CONTAINER, flags: CGROUP_FLAG_WATCHED };
         // In this order: an entry is looked at only while there are any.
         if self.cgroups.replace(container.0, transmute!(entry))? && self.watched.insert(container) {
-            self.set_word(WORD_WATCHED, self.watched.len() as u64)?;
+            self.tell(FromAgent { watched: self.watched.len() as u64, ..self.told })?;
         }
         Ok(())
     }
@@ -164,29 +175,33 @@ impl Maps {
     }
 
     pub(super) fn begin_seeding(&mut self) -> Result<(), ProbeError> {
-        self.seeded = self.word(WORD_SEEDED)?;
+        self.seeded = self.found()?.seeded;
         self.seedings += 1;
-        self.set_word(WORD_SEEDING, self.seedings)
+        self.tell(FromAgent { seeding: self.seedings, ..self.told })
     }
 
     pub(super) fn end_seeding(&mut self) -> Result<u64, ProbeError> {
-        self.set_word(WORD_SEEDING, 0)?;
-        Ok(self.word(WORD_SEEDED)?.saturating_sub(self.seeded))
+        self.tell(FromAgent { seeding: 0, ..self.told })?;
+        Ok(self.found()?.seeded.saturating_sub(self.seeded))
     }
 
-    fn word(&self, place: u32) -> Result<u64, ProbeError> {
-        self.words.get(&place, 0).map_err(|source| ProbeError::Map { map: "WORDS", source })
+    fn found(&self) -> Result<FromPrograms, ProbeError> {
+        let found = self.from_programs.get(&0, 0).map_err(|source| ProbeError::Map { map: FROM_PROGRAMS, source })?;
+        Ok(transmute!(found))
     }
 
-    fn set_word(&mut self, place: u32, word: u64) -> Result<(), ProbeError> {
-        self.words.set(place, word, 0).map_err(|source| ProbeError::Map { map: "WORDS", source })
+    fn tell(&mut self, told: FromAgent) -> Result<(), ProbeError> {
+        let bytes: [u8; size_of::<FromAgent>()] = transmute!(told);
+        self.from_agent.set(0, bytes, 0).map_err(|source| ProbeError::Map { map: FROM_AGENT, source })?;
+        self.told = told;
+        Ok(())
     }
 
     pub(super) fn untrack(&mut self, cgroup: CgroupId) -> Result<(), ProbeError> {
         self.cgroups.remove(cgroup.0)?;
         self.kubelets.remove(&cgroup);
         if self.watched.remove(&cgroup) {
-            self.set_word(WORD_WATCHED, self.watched.len() as u64)?;
+            self.tell(FromAgent { watched: self.watched.len() as u64, ..self.told })?;
         }
         self.forget_container(cgroup)
     }
@@ -238,7 +253,7 @@ impl Maps {
             self.entered.usage(),
             self.tree.usage(),
             // A large map, whose entries the programs count.
-            MapUsage { map: "SOCKETS", used: self.word(WORD_SOCKETS).unwrap_or(0), max: self.max_sockets },
+            MapUsage { map: "SOCKETS", used: self.found().map_or(0, |found| found.sockets), max: self.max_sockets },
         ]
     }
 }

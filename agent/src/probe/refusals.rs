@@ -43,13 +43,13 @@ pub(super) struct Refusals {
 impl Refusals {
     pub(super) fn take(programs: &mut Ebpf) -> Result<Refusals, LoadError> {
         let tallies = PerCpuArray::try_from(take_map(programs, "TALLIES")?);
-        let gone_len = Array::try_from(take_map(programs, "GONE_LEN")?);
+        let gone_len = Array::try_from(take_map(programs, ".data.gone")?);
         Ok(Refusals {
             tallies: tallies.map_err(|source| LoadError::Map { map: "TALLIES", source })?,
             ports: Table::take(programs, "PORTS")?,
             waiting: Table::take(programs, "WAITING")?,
             gone: Table::take(programs, "GONE")?,
-            gone_len: gone_len.map_err(|source| LoadError::Map { map: "GONE_LEN", source })?,
+            gone_len: gone_len.map_err(|source| LoadError::Map { map: ".data.gone", source })?,
             seen: [0; TALLIES as usize],
             told: HashMap::new(),
             addresses: BTreeMap::new(),
@@ -137,7 +137,7 @@ impl Refusals {
             .collect();
         for (key, waiting) in in_vain {
             self.waiting.remove(key)?;
-            self.expired = self.expired.saturating_add(waiting.count);
+            self.expired = self.expired.saturating_add(waiting.count.saturating_sub(waiting.given));
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Refusals {
 
     fn tell_len(&mut self) -> Result<(), ProbeError> {
         let len = self.addresses.len() as u64;
-        self.gone_len.set(0, len, 0).map_err(|source| ProbeError::Map { map: "GONE_LEN", source })
+        self.gone_len.set(0, len, 0).map_err(|source| ProbeError::Map { map: ".data.gone", source })
     }
 
     /// Whether a tally is another one than at the last call.
