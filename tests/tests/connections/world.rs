@@ -11,7 +11,7 @@ use gracetrace_tests::runtime::{self, Container};
 use gracetrace_tests::server::{self, Counts};
 use gracetrace_tests::wait;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// Where servers of pods listen.
@@ -62,6 +62,36 @@ impl World {
         let mut world = World::without_agent();
         world.start_agent(&[]);
         world
+    }
+
+    /// A node with an agent that is told of pods.
+    pub(crate) fn with_pods() -> World {
+        let mut world = World::without_agent();
+        let pods = world.pods();
+        put(&pods, &json!([]));
+        world.start_agent(&["--pods", pods.to_str().unwrap()]);
+        world
+    }
+
+    fn pods(&self) -> PathBuf {
+        self.node.dir().join("pods.json")
+    }
+
+    /// Tells the agent of a pod with this container, and of no other.
+    pub(crate) fn put_pod(&self, pod: &Pod, server: &Server, grace_seconds: u32) {
+        let id = format!("containerd://{}", server.container.id);
+        let pod = json!({
+            "metadata": {"name": "web-0", "namespace": "shop", "uid": pod.uid},
+            "spec": {
+                "containers": [{"name": "web", "image": "web:1"}],
+                "terminationGracePeriodSeconds": grace_seconds,
+            },
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [{"name": "web", "image": "web:1", "containerID": id}],
+            },
+        });
+        put(&self.pods(), &json!([pod]));
     }
 
     /// Starts the agent.
@@ -159,6 +189,13 @@ impl World {
     pub(crate) fn outside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         in_network_of(self.node.bridge_pid(), act)
     }
+}
+
+fn put(pods: &Path, items: &Value) {
+    let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let new = pods.with_extension("new");
+    fs::write(&new, list.to_string()).unwrap();
+    fs::rename(&new, pods).unwrap();
 }
 
 /// Runs something in the network namespace of a process.
