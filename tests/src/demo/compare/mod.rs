@@ -119,6 +119,12 @@ impl Comparison {
         self.time("exit", Some(truth.exit_at), &said["exit"]["at"], offset);
     }
 
+    /// Whether times are off by more than they may, and all else is as it was.
+    pub(crate) fn is_only_off_in_time(&self, tolerance: Tolerance) -> bool {
+        let off = self.errors.iter().filter(|error| error.size() > tolerance.each).count();
+        off > 0 && off == self.differences.len()
+    }
+
     fn hold_against(&mut self, tolerance: Tolerance) {
         for error in self.errors.iter().filter(|error| error.size() > tolerance.each) {
             let off = error.nanoseconds as f64 / 1e6;
