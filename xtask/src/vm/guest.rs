@@ -14,7 +14,7 @@ use super::qemu::{Machine, Qemu};
 use super::results::Results;
 
 /// How long a guest may take from power on to power off.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1200);
 /// How many of the console's last lines are shown.
 const CONSOLE_LINES: usize = 60;
 
