@@ -49,8 +49,8 @@ static KUBELET_SYNS: LruHashMap<Flow, u64> = LruHashMap::with_max_entries(1_024,
 /// and shorter than it takes until somebody else has its port.
 const KUBELET_SYN_KEPT_NS: u64 = 1_000_000_000;
 
-/// For how long in nanoseconds after the word of a listener a SYN may still be refused that came before it: much longer than
-/// it takes, as long as the one who listens may be kept from going on.
+/// For how long in nanoseconds after the word of a listener a refused SYN is one from before: much longer than the kernel takes
+/// from there to its table, because whoever listens may be preempted on the way.
 const BEGINNING_NS: u64 = 50_000_000;
 
 /// What the agent looks at often, to know whether there is anything to look for. By `TALLY_…`.

@@ -119,10 +119,11 @@ impl Comparison {
         self.time("exit", Some(truth.exit_at), &said["exit"]["at"], offset);
     }
 
-    /// Whether times are off by more than they may, and all else is as it was.
-    pub(crate) fn is_only_off_in_time(&self, tolerance: Tolerance) -> bool {
-        let off = self.errors.iter().filter(|error| error.size() > tolerance.each).count();
-        off > 0 && off == self.differences.len()
+    /// Whether nothing differs but times that the agent has earlier than the driver, who then was late to see them. An agent
+    /// that is late itself has no excuse.
+    pub(crate) fn is_driver_late(&self, tolerance: Tolerance) -> bool {
+        let late = self.errors.iter().filter(|error| error.nanoseconds < 0 && error.size() > tolerance.each).count();
+        late > 0 && late == self.differences.len()
     }
 
     fn hold_against(&mut self, tolerance: Tolerance) {
