@@ -3,7 +3,7 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
-use gracetrace_ebpf::{CONNECTION_INBOUND, Counters, Flow, Socket};
+use gracetrace_ebpf::{CONNECTION_INBOUND, Counters, Directed, Flow, Socket};
 
 use crate::sock::{Ends, Sock};
 use crate::sockets;
@@ -28,20 +28,20 @@ const KUBELET_PORTS_LEN: u32 = 8_192;
 /// may be lost, or the server slow to accept (`tcp_check_req` in net/ipv4/tcp_minisocks.c).
 const HANDSHAKE: u64 = 30_000_000_000;
 
-/// Makes an entry for a connection and counts it as open. False, and counted as lost, when there is no room.
+/// Makes an entry for a connection and counts it as established, and as open. False when there is no room: then it counts as
+/// established only.
 #[inline(always)]
 pub(crate) fn open(container: Tracked, key: u64, socket: Socket) -> bool {
-    if !sockets::insert(key, socket) {
+    let has_entry = sockets::insert(key, socket) || {
         // Either there is no room, or the end of another connection at this address was not seen.
         if let Some(stale) = sockets::remove(key) {
             count_off(&stale);
         }
-        if !sockets::insert(key, socket) {
-            return false;
-        }
-    }
-    state::add(open_count(container.counters(), &socket), 1);
-    true
+        sockets::insert(key, socket)
+    };
+    let open = if has_entry { Directed::OPEN } else { 0 };
+    state::add(count(container.counters(), &socket), Directed::TOTAL + open);
+    has_entry
 }
 
 /// The same for one that a walk has found. `None` if it is counted already.
@@ -53,7 +53,7 @@ pub(crate) fn open_found(container: Tracked, key: u64, socket: Socket) -> Option
     if !sockets::insert_into_map(key, socket) {
         return if is_open(key) { None } else { Some(false) };
     }
-    state::add(open_count(container.counters(), &socket), 1);
+    state::add(count(container.counters(), &socket), Directed::OPEN);
     // The one that closes a socket says so first and then looks for the entry once more; so one of the two sees the other.
     // SAFETY: only whether it is there is asked.
     if unsafe { CLOSED.get(key) }.is_some() {
@@ -85,18 +85,18 @@ pub(crate) fn set_closed(key: u64) {
 #[inline(always)]
 fn count_off(socket: &Socket) -> Option<Tracked> {
     let container = Tracked::of(socket.cgroup)?;
-    state::add(open_count(container.counters(), socket), 1u64.wrapping_neg());
+    state::add(count(container.counters(), socket), Directed::OPEN.wrapping_neg());
     Some(container)
 }
 
 #[inline(always)]
-fn open_count(counters: *mut Counters, socket: &Socket) -> *mut u64 {
+fn count(counters: *mut Counters, socket: &Socket) -> *mut u64 {
     // SAFETY: only addresses are taken.
     unsafe {
         if socket.flags & u64::from(CONNECTION_INBOUND) != 0 {
-            &raw mut (*counters).inbound_open
+            &raw mut (*counters).inbound.0
         } else {
-            &raw mut (*counters).outbound_open
+            &raw mut (*counters).outbound.0
         }
     }
 }

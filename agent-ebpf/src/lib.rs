@@ -22,7 +22,7 @@ pub use places::{
 };
 pub use records::{
     ARGV_LEN, COMM_LEN, CONNECTION_ABORTED, CONNECTION_CLOSED, CONNECTION_FAILED, CONNECTION_INBOUND, CONNECTION_LATE,
-    CONNECTION_OPENED, CgroupEvent, CgroupMkdir, Connection, Counters, Exec, Exit, FILENAME_LEN, FLAG_ENTERED,
-    FLAG_GROUP, FLAG_INIT, FLAG_TRUNCATED, Flow, HEAD_LEN, Header, Hook, HookRequest, HookResponse, MarkVictim,
-    PATH_LEN, SignalDeliver, SignalGenerate,
+    CONNECTION_OPENED, CgroupEvent, CgroupMkdir, Connection, Counters, Directed, Exec, Exit, FILENAME_LEN,
+    FLAG_ENTERED, FLAG_GROUP, FLAG_INIT, FLAG_TRUNCATED, Flow, HEAD_LEN, Header, Hook, HookRequest, HookResponse,
+    MarkVictim, PATH_LEN, SignalDeliver, SignalGenerate,
 };

@@ -47,7 +47,7 @@ pub struct Container {
     pub stop_signal: u32,
     /// 1 once the init was sent SIGKILL from outside or has exited.
     pub ending: u32,
-    // Next to these: every connection needs both, and the first five of them.
+    // Next to these: every connection needs both, and the first four of them.
     /// What every record of this container carries.
     pub counters: Counters,
 }
@@ -85,8 +85,10 @@ pub const SOCKET_PLACES: u32 = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Place {
-    /// How many have it, or look whether they may: 0 when it is free.
-    pub claims: u64,
+    /// How many have ever claimed it; who did not get it takes that back.
+    pub claimed: u32,
+    /// How many have had it and left: as many as have claimed it when it is free. Both begin again at 0 after 2^32.
+    pub left: u32,
     /// Address of the kernel socket; 0 when it is free.
     pub key: u64,
     /// The connection.

@@ -3,10 +3,11 @@
 //! Nearly all have a place in an array to themselves: nothing is searched, and no lock is taken. Another connection whose
 //! address means the same place goes to a map.
 //!
-//! A place is taken by adding 1 to its claims: whoever then finds 1 there has it, and whoever finds more takes the 1 back.
-//! Of two at once at most one has it. Old kernels know no atomic operation that gives back a value (before 5.12); this needs
-//! none. But what is written must be seen in the order in which it was written, as on x86-64. Elsewhere only the map is
-//! used ([`gracetrace_ebpf::Globals::socket_places`]).
+//! A place is taken by adding 1 to how many have claimed it: whoever then finds 1 more there than have left has it, and
+//! whoever finds more takes the 1 back. Of two at once at most one has it, and that one alone writes down that it has left,
+//! which so needs no lock. Old kernels know no atomic operation that gives back a value (before 5.12); this needs none. But
+//! what is written must be seen in the order in which it was written, as on x86-64. Elsewhere only the map is used
+//! ([`gracetrace_ebpf::Globals::socket_places`]).
 
 use core::arch::asm;
 
@@ -119,25 +120,29 @@ fn count(by: u64) {
 struct PlaceAt(*mut Place);
 
 impl PlaceAt {
+    /// How many have it, or look whether they may.
     #[inline(always)]
-    fn claims(self) -> *mut u64 {
-        // SAFETY: only the address is taken.
-        unsafe { &raw mut (*self.0).claims }
+    fn claims(self) -> u32 {
+        // SAFETY: see `PlaceAt`. In this order: whoever leaves in between has left.
+        unsafe {
+            let claimed = (&raw const (*self.0).claimed).read_volatile();
+            claimed.wrapping_sub((&raw const (*self.0).left).read_volatile())
+        }
     }
 
     /// False when another has it.
     #[inline(always)]
     fn take(self) -> bool {
-        // SAFETY: see `PlaceAt`.
-        let claims = || unsafe { self.claims().read_volatile() };
-        if claims() != 0 {
+        if self.claims() != 0 {
             return false;
         }
-        state::add(self.claims(), 1);
-        if claims() == 1 {
+        // SAFETY: only the address is taken.
+        let claimed = unsafe { &raw mut (*self.0).claimed };
+        state::add_to_half(claimed, 1);
+        if self.claims() == 1 {
             return true;
         }
-        state::add(self.claims(), 1_u64.wrapping_neg());
+        state::add_to_half(claimed, 1_u32.wrapping_neg());
         false
     }
 
@@ -158,11 +163,12 @@ impl PlaceAt {
 
     #[inline(always)]
     fn leave(self) -> Socket {
-        // SAFETY: see `PlaceAt`. It is another's from the moment on in which its claims are 0, so that is last.
+        // SAFETY: see `PlaceAt`. It is another's from the moment on in which it is left, so that is last.
         unsafe {
             let socket = (&raw const (*self.0).socket).read_volatile();
             (&raw mut (*self.0).key).write_volatile(0);
-            state::add(self.claims(), 1_u64.wrapping_neg());
+            let left = &raw mut (*self.0).left;
+            left.write_volatile(left.read_volatile().wrapping_add(1));
             socket
         }
     }

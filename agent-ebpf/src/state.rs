@@ -113,6 +113,13 @@ pub(crate) fn add(word: *mut u64, by: u64) {
     unsafe { asm!("lock *(u64 *)({word} + 0) += {by}", word = in(reg) word, by = in(reg) by) };
 }
 
+/// The same for half a word.
+#[inline(always)]
+pub(crate) fn add_to_half(word: *mut u32, by: u32) {
+    // SAFETY: as for `add`.
+    unsafe { asm!("lock *(u32 *)({word} + 0) += {by}", word = in(reg) word, by = in(wreg) by) };
+}
+
 /// Whether any container is to be watched.
 #[inline(always)]
 fn is_any_watched() -> bool {

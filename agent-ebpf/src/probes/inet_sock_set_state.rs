@@ -124,21 +124,16 @@ fn established<const STANDBY: bool>(sock: Sock<true>, inbound: bool) -> Option<(
     }
 
     let mut flags = 0;
-    // SAFETY: only addresses are taken; the time is one word.
-    let total = unsafe {
-        if inbound {
-            flags = CONNECTION_INBOUND;
-            (&raw mut (*counters).last_inbound_at).write_volatile(now);
-            if container.stop_at() != 0 {
-                flags |= CONNECTION_LATE;
-                state::add(&raw mut (*counters).late, 1);
-            }
-            &raw mut (*counters).inbound_total
-        } else {
-            &raw mut (*counters).outbound_total
+    if inbound {
+        flags = CONNECTION_INBOUND;
+        // SAFETY: the container's; a word is written whole.
+        unsafe { (&raw mut (*counters).last_inbound_at).write_volatile(now) };
+        if container.stop_at() != 0 {
+            flags |= CONNECTION_LATE;
+            // SAFETY: only the address is taken.
+            state::add(unsafe { &raw mut (*counters).late }, 1);
         }
-    };
-    state::add(total, 1);
+    }
     let socket = Socket { cgroup: container.id, opened_at: now, flags: u64::from(flags) };
     if !connections::open(container, sock.key(), socket) {
         once.set_handled::<STANDBY>();

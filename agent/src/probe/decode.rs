@@ -77,10 +77,10 @@ pub fn decode(bytes: &[u8]) -> Result<(Hook, Event), Malformed> {
 /// The counters as the model has them.
 pub fn counters(counters: &abi::Counters) -> Counters {
     Counters {
-        inbound_open: counters.inbound_open,
-        outbound_open: counters.outbound_open,
-        inbound_total: counters.inbound_total,
-        outbound_total: counters.outbound_total,
+        inbound_open: counters.inbound.open(),
+        outbound_open: counters.outbound.open(),
+        inbound_total: counters.inbound.total(),
+        outbound_total: counters.outbound.total(),
         last_inbound: (counters.last_inbound_at != 0).then_some(BootTime(counters.last_inbound_at)),
         late: counters.late,
         forwarded: counters.forwarded,
@@ -245,13 +245,19 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gracetrace_ebpf::Directed;
     use proptest::prelude::*;
     use zerocopy::IntoBytes;
 
     use super::*;
 
     fn header(hook: Hook, flags: u32) -> Header {
-        let counters = abi::Counters { inbound_open: 3, last_inbound_at: 5, lost: 1, ..abi::Counters::default() };
+        let counters = abi::Counters {
+            inbound: Directed(8 * Directed::TOTAL + 3 * Directed::OPEN),
+            last_inbound_at: 5,
+            lost: 1,
+            ..abi::Counters::default()
+        };
         Header { at: 7, cgroup: 42, hook: hook as u32, flags, counters }
     }
 
@@ -259,6 +265,18 @@ mod tests {
         let mut bytes = [0; N];
         bytes[..text.len()].copy_from_slice(text);
         bytes
+    }
+
+    #[test]
+    fn connections_of_a_direction() {
+        let read = |word: u64| (Directed(word).total(), Directed(word).open());
+        let (one, open) = (Directed::TOTAL, Directed::OPEN);
+        assert_eq!(read(0), (0, 0));
+        assert_eq!(read(7 * one + 5 * open), (7, 5));
+        assert_eq!(read(7 * one + 131_072 * open), (7, 131_072));
+        // An end is seen before what it is the end of.
+        assert_eq!(read(7 * one - open), (7, 0));
+        assert_eq!(read(open.wrapping_neg()), (0, 0));
     }
 
     #[test]
@@ -276,7 +294,7 @@ mod tests {
         let (hook, event) = decode(record.as_bytes()).unwrap();
         assert_eq!(hook, Hook::SchedProcessExec);
         assert_eq!((event.at, event.cgroup), (BootTime(7), CgroupId(42)));
-        assert_eq!(event.counters.inbound_open, 3);
+        assert_eq!((event.counters.inbound_open, event.counters.inbound_total), (3, 8));
         assert_eq!(event.counters.last_inbound, Some(BootTime(5)));
         let Kind::Exec(exec) = event.kind else { panic!("{event:?}") };
         assert_eq!((exec.pid, exec.parent, exec.entered, exec.init), (Pid(10), Pid(9), true, false));

@@ -7,7 +7,7 @@ use crate::told::{Told, connections};
 use crate::world::{PORT, World};
 
 const THREADS: usize = 4;
-const EACH: usize = 400;
+const EACH: usize = 250;
 /// Longer than all of it takes on a processor that is emulated: a signal that nothing follows for so long was no stop.
 const GRACE_SECONDS: u32 = 600;
 

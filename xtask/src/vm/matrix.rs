@@ -33,8 +33,7 @@ pub(super) const KERNELS: [Kernel; 4] = [
         about: "backports to Debian 13",
         version: "",
         suite: "trixie-backports",
-        // 7.2 hangs now and then with two under emulation.
-        processors: 1,
+        processors: 2,
         missing: &[],
     },
 ];
