@@ -137,12 +137,13 @@ impl Hook {
 pub struct Directed(pub u64);
 
 impl Directed {
-    /// What one established connection adds. Leaves room for 2^19 open ones, more than can have an entry on the node, and
-    /// for as many ever as ten thousand a second make in 55 years.
+    /// What one established connection adds. There is room for as many as ten thousand a second make in 13 years.
     pub const TOTAL: u64 = 1 << Self::OPEN_BITS;
     /// What one open connection adds.
     pub const OPEN: u64 = 1;
-    const OPEN_BITS: u32 = 20;
+    /// How many may be open at once: one bit is the sign's.
+    pub const MAX_OPEN: u64 = (1 << (Self::OPEN_BITS - 1)) - 1;
+    const OPEN_BITS: u32 = 22;
 
     /// Connections established since the container is tracked.
     pub const fn total(self) -> u64 {

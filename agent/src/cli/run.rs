@@ -71,7 +71,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "BYTES", default_value_t = probe::Options::default().ring_bytes, env = "GRACETRACE_RING_BYTES")]
     ring_bytes: u32,
     /// How many connections of all pods may be open at once, at least; what there is no room for is counted as lost
-    #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, env = "GRACETRACE_MAX_CONNECTIONS")]
+    #[arg(long, value_name = "COUNT", default_value_t = probe::Options::default().max_connections, value_parser = value_parser!(u32).range(1..=i64::from(probe::MAX_CONNECTIONS)), env = "GRACETRACE_MAX_CONNECTIONS")]
     max_connections: u32,
     /// Changes of connections that one terminating container may tell one by one, who was cut and who came late; more are
     /// told ten a second

@@ -273,7 +273,7 @@ mod tests {
         let (one, open) = (Directed::TOTAL, Directed::OPEN);
         assert_eq!(read(0), (0, 0));
         assert_eq!(read(7 * one + 5 * open), (7, 5));
-        assert_eq!(read(7 * one + 131_072 * open), (7, 131_072));
+        assert_eq!(read(7 * one + Directed::MAX_OPEN), (7, Directed::MAX_OPEN));
         // An end is seen before what it is the end of.
         assert_eq!(read(7 * one - open), (7, 0));
         assert_eq!(read(open.wrapping_neg()), (0, 0));

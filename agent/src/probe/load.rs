@@ -10,7 +10,7 @@ use aya::programs::{BtfTracePoint, FEntry, ProgramError};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use gracetrace_ebpf::{Globals, Hook, SOCKET_PLACES};
+use gracetrace_ebpf::{Directed, Globals, Hook, SOCKET_PLACES};
 use zerocopy::IntoBytes;
 
 use super::btf::{self, BtfError};
@@ -29,12 +29,17 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// The first kernel with the ring buffer (`BPF_MAP_TYPE_RINGBUF`) and `CAP_BPF`.
 const OLDEST: (u32, u32) = (5, 8);
 
+/// The most that [`Options::max_connections`] may be: all may be one container's.
+pub const MAX_CONNECTIONS: u32 = 2_000_000;
+const _: () = assert!((MAX_CONNECTIONS + SOCKET_PLACES) as u64 <= Directed::MAX_OPEN);
+
 /// How to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Size of the ring buffer, rounded up to what the kernel takes: a power of two, a page at least.
     pub ring_bytes: u32,
-    /// How many connections of all containers may be open at once, at least. What there is no room for is counted as lost.
+    /// How many connections of all containers may be open at once, at least: 1 to [`MAX_CONNECTIONS`]. What there is no room
+    /// for is counted as lost.
     pub max_connections: u32,
     /// How many connections of one terminating container are told one by one; more are told at a slow pace.
     pub connection_records: u32,
@@ -209,7 +214,7 @@ fn set_up(options: &Options, offsets: &Offsets) -> Result<Ebpf, EbpfError> {
         .override_global("GLOBALS", globals.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, true)
         .map_max_entries("EVENTS", ring_bytes)
-        .map_max_entries("SOCKETS", options.max_connections.max(1))
+        .map_max_entries("SOCKETS", options.max_connections.clamp(1, MAX_CONNECTIONS))
         .map_max_entries("PLACES", if has_socket_places(options) { SOCKET_PLACES } else { 1 })
         .load(OBJECT)
 }

@@ -14,7 +14,7 @@ pub mod decode;
 
 pub use btf::BtfError;
 pub use gracetrace_ebpf::Hook;
-pub use load::{LoadError, Options, Standbys};
+pub use load::{LoadError, MAX_CONNECTIONS, Options, Standbys};
 pub use maps::{Losses, MapUsage};
 pub use ring::Batch;
 pub use seeding::Seeding;

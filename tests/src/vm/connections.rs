@@ -28,7 +28,8 @@ pub(super) async fn run(agent: &Path, report: &mut Report) -> Result<()> {
         if let Some((name, good)) = outcome(&line) {
             told += 1;
             let faults = if good { Vec::new() } else { vec!["the test has failed; the console says why".to_owned()] };
-            report.case(&format!("connections::{name}"), "a test of connections", &faults)?;
+            let about = name.replace("::", ": ").replace('_', " ");
+            report.case(&format!("connections::{name}"), &about, &faults)?;
         }
     }
     let status = tests.wait().await?;

@@ -15,6 +15,8 @@ use super::results::Results;
 
 /// How long a guest may take from power on to power off.
 const LIMIT: Duration = Duration::from_secs(1200);
+/// How long its suite may say nothing before it is taken for one that hangs. The longest that was seen is a minute.
+const SILENCE: Duration = Duration::from_secs(300);
 /// How many of the console's last lines are shown.
 const CONSOLE_LINES: usize = 60;
 
@@ -53,7 +55,6 @@ impl Guest {
         let (console, serial) = (self.folder.join("console.log"), self.folder.join("results.log"));
         let machine = Machine {
             kernel: &self.files.image(),
-            processors: self.kernel.processors,
             initramfs: &self.initramfs,
             arguments: &self.arguments,
             console: &console,
@@ -61,11 +62,12 @@ impl Guest {
         };
         let begin = Instant::now();
         let child = qemu.run(&machine).spawn().context("cannot start qemu")?;
-        let end = Running(child).wait(begin + LIMIT)?;
+        let end = Running(child).wait(begin + LIMIT, &serial)?;
         let took = begin.elapsed();
         let results = Results::parse(&String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()));
         let why = match (&end, results.exit) {
             (End::OutOfTime, _) => Some(format!("it is not off after {} s", LIMIT.as_secs())),
+            (End::Silent, _) => Some(format!("it has said nothing for {} s: it hangs", SILENCE.as_secs())),
             (End::Failed(said), _) => Some(format!("qemu has failed: {said}")),
             (End::Off, None) => Some("it went off before the suite had ended: a panic".to_owned()),
             (End::Off, Some(_)) if !results.are_good() => Some("the suite has found faults".to_owned()),
@@ -80,14 +82,21 @@ enum End {
     Off,
     Failed(String),
     OutOfTime,
+    Silent,
 }
 
 /// A running emulator. Killed when dropped.
 struct Running(Child);
 
 impl Running {
-    fn wait(mut self, deadline: Instant) -> Result<End> {
+    fn wait(mut self, deadline: Instant, results: &Path) -> Result<End> {
+        let mut said = (0, Instant::now());
         loop {
+            // Not there before it has said anything.
+            let length = fs::metadata(results).map_or(0, |file| file.len());
+            if length != said.0 {
+                said = (length, Instant::now());
+            }
             match self.0.try_wait().context("cannot wait for qemu")? {
                 Some(status) if status.success() => return Ok(End::Off),
                 Some(status) => {
@@ -98,6 +107,7 @@ impl Running {
                     return Ok(End::Failed(format!("{status}: {}", said.trim())));
                 }
                 None if Instant::now() > deadline => return Ok(End::OutOfTime),
+                None if said.1.elapsed() > SILENCE => return Ok(End::Silent),
                 // wait(2) knows no time limit.
                 None => std::thread::sleep(Duration::from_millis(50)),
             }

@@ -11,8 +11,6 @@ pub(super) struct Kernel {
     pub(super) version: &'static str,
     /// Suites of Debian's archive that have it; security updates are looked for besides.
     pub(super) suite: &'static str,
-    /// How many processors it gets at most.
-    pub(super) processors: u32,
     /// Hooks that it does not have.
     pub(super) missing: &'static [&'static str],
 }
@@ -25,17 +23,10 @@ pub(super) const MODULES: [&str; 6] = ["llc", "stp", "bridge", "veth", "inet_dia
 
 /// The matrix: one kernel of each long-term series that Debian ships, and the newest.
 pub(super) const KERNELS: [Kernel; 4] = [
-    Kernel { name: "5.10", about: "Debian 11", version: "5.10.", suite: "bullseye", processors: 2, missing: &[] },
-    Kernel { name: "6.1", about: "Debian 12", version: "6.1.", suite: "bookworm", processors: 2, missing: &[] },
-    Kernel { name: "6.12", about: "Debian 13", version: "6.12.", suite: "trixie", processors: 2, missing: &[] },
-    Kernel {
-        name: "newest",
-        about: "backports to Debian 13",
-        version: "",
-        suite: "trixie-backports",
-        processors: 2,
-        missing: &[],
-    },
+    Kernel { name: "5.10", about: "Debian 11", version: "5.10.", suite: "bullseye", missing: &[] },
+    Kernel { name: "6.1", about: "Debian 12", version: "6.1.", suite: "bookworm", missing: &[] },
+    Kernel { name: "6.12", about: "Debian 13", version: "6.12.", suite: "trixie", missing: &[] },
+    Kernel { name: "newest", about: "backports to Debian 13", version: "", suite: "trixie-backports", missing: &[] },
 ];
 
 /// The kernels that were asked for; all without a name.

@@ -25,8 +25,6 @@ pub(super) struct Qemu {
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
     pub(super) kernel: &'a Path,
-    /// How many processors it gets at most.
-    pub(super) processors: u32,
     pub(super) initramfs: &'a Path,
     /// Arguments of its init.
     pub(super) arguments: &'a [String],
@@ -60,11 +58,7 @@ impl Qemu {
 
     /// What it is, for people.
     pub(super) fn about(&self) -> String {
-        format!(
-            "qemu {} with {}",
-            self.major,
-            if self.processors() == 1 { "1 processor" } else { "2 processors at most" }
-        )
+        format!("qemu {} with {}", self.major, if self.processors() == 1 { "1 processor" } else { "2 processors" })
     }
 
     /// A command that runs a guest until it is off.
@@ -73,7 +67,7 @@ impl Qemu {
         // quiet: a serial port is slow. The kernel passes what follows `--` to its init.
         let line = format!("console=ttyS0 quiet panic=-1 rdinit=/init -- {}", machine.arguments.join(" "));
         qemu.args(["-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", "512", "-smp"])
-            .arg(self.processors().min(machine.processors).to_string())
+            .arg(self.processors().to_string())
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
             .arg("-serial")
             .arg(format!("file:{}", machine.console.display()))
