@@ -1,7 +1,8 @@
 //! The bench: the same work with and without the agent, in turns, inside a pod and outside of all pods.
 //!
-//! Every pair of blocks has the agent running in one and not in the other, and pairs swap the order, so that a machine that
-//! gets slower or faster meanwhile favours neither. The result is the median of the pairs' ratios.
+//! Every pair of turns has the agent running in one and not in the other, and pairs swap the order, so that a machine that
+//! gets slower or faster meanwhile favours neither. A turn's time is that of the quickest of some blocks of rounds. The result
+//! is the median of the pairs' ratios.
 
 mod agent;
 mod place;
