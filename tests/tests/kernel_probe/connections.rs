@@ -126,7 +126,8 @@ pub(crate) async fn outbound_connections_that_fail() {
     let pod = Cgroup::slice("failed");
     let mut watch = Watch::new();
     watch.track(&pod);
-    let listener = TcpListener::bind((V4, 0)).unwrap();
+    // An address that no other test uses: one of them may get the port as soon as it is free.
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 3, 2, 2), 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let mut client = Steps::start(&pod);
     client.connect(address);
