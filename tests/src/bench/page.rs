@@ -20,7 +20,7 @@ const ROUNDS: &str = "\
 ## The same work with and without
 
 Each is measured in turns with nothing at all: first one, then the other, and in the next pair the other way round. A turn's time is that of
-the quickest of five blocks of rounds, a block's its median round. Given is the median of the pairs' ratios, and in brackets their middle half.
+the quickest of some blocks of rounds, a block's its median round. Given is the median of the pairs' ratios, and in brackets their middle half.
 
 ";
 

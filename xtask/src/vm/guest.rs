@@ -14,7 +14,7 @@ use super::qemu::{Machine, Qemu};
 use super::results::Results;
 
 /// How long a guest may take from power on to power off.
-const LIMIT: Duration = Duration::from_secs(1200);
+const LIMIT: Duration = Duration::from_secs(600);
 /// How long its suite may say nothing before it is taken for one that hangs. The longest that was seen is a minute.
 const SILENCE: Duration = Duration::from_secs(300);
 /// How many of the console's last lines are shown.
@@ -90,12 +90,12 @@ struct Running(Child);
 
 impl Running {
     fn wait(mut self, deadline: Instant, results: &Path) -> Result<End> {
-        let mut said = (0, Instant::now());
+        let mut heard = (0, Instant::now());
         loop {
             // Not there before it has said anything.
             let length = fs::metadata(results).map_or(0, |file| file.len());
-            if length != said.0 {
-                said = (length, Instant::now());
+            if length != heard.0 {
+                heard = (length, Instant::now());
             }
             match self.0.try_wait().context("cannot wait for qemu")? {
                 Some(status) if status.success() => return Ok(End::Off),
@@ -107,7 +107,7 @@ impl Running {
                     return Ok(End::Failed(format!("{status}: {}", said.trim())));
                 }
                 None if Instant::now() > deadline => return Ok(End::OutOfTime),
-                None if said.1.elapsed() > SILENCE => return Ok(End::Silent),
+                None if heard.1.elapsed() > SILENCE => return Ok(End::Silent),
                 // wait(2) knows no time limit.
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
