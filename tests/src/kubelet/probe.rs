@@ -92,6 +92,8 @@ async fn probe(server: Ipv4Addr) -> Result<()> {
         match timeout(TIMEOUT, TcpStream::connect((server, PORT))).await {
             Ok(Ok(_)) => probed.connected += 1,
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => probed.refused += 1,
+            // Established, and reset by a listener that ended before this process looked.
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionReset => {}
             Ok(Err(error)) => return Err(error).context("the probe cannot connect"),
             // A pod whose network goes away does not answer.
             Err(_) => {}
