@@ -72,16 +72,27 @@ fn elf(instructions: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::ErrorKind;
+    use std::process::{Child, Command};
 
     use super::*;
+    use crate::wait;
+
+    /// Starts a program that was just written. A process that another test is about to start has our open file until its
+    /// exec, and as long as a program is open for writing it cannot be run.
+    fn start(path: &Path) -> Child {
+        wait::value("nobody has the program open for writing", || match Command::new(path).spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            started => Some(started.unwrap()),
+        })
+    }
 
     #[test]
     fn the_program_that_does_nothing_succeeds() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("noop");
         write(&path, NOOP).unwrap();
-        assert!(Command::new(&path).status().unwrap().success());
+        assert!(start(&path).wait().unwrap().success());
     }
 
     #[test]
@@ -90,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pause");
         write(&path, PAUSE).unwrap();
-        let mut child = Command::new(&path).spawn().unwrap();
+        let mut child = start(&path);
         assert!(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
